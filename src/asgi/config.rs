@@ -1,0 +1,89 @@
+//! Limits and deadlines, with their defaults.
+
+use std::time::Duration;
+
+/// Limits and deadlines of a server. [`Server`](crate::Server) has a builder method for each.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Connections at the same time over all workers; past it a newcomer gets a 503. Default:
+    /// none.
+    pub max_connections: Option<usize>,
+    /// Bytes of a request head; past it 431 or 414. Default 64 KiB.
+    pub max_head: usize,
+    /// Field lines of a request head; past it 431. Default 100.
+    pub max_fields: usize,
+    /// Bytes of a request body; past it 413. Default 16 MiB.
+    pub max_body: u64,
+    /// Bytes of a WebSocket message; past it close code 1009. Default 64 MiB.
+    pub max_message: usize,
+    /// Fragments of a WebSocket message; past it close code 1008. Default 131,072.
+    pub max_fragments: u32,
+    /// Control frames (ping, pong) of a peer in one second; past it close code 1008. Default
+    /// 1,000.
+    pub max_control_frames: u32,
+    /// For a whole head: from accept for the first one, later from its first byte. Default 10 s.
+    pub head_timeout: Duration,
+    /// Between a response and the first byte of the next request. Default 60 s.
+    pub idle_timeout: Duration,
+    /// Without any byte of a body. Default 30 s.
+    pub body_timeout: Duration,
+    /// Bytes per second that a body must reach after its first 5 s; 0 switches it off. Default
+    /// 240, as with Kestrel.
+    pub min_body_rate: u64,
+    /// In which a peer takes none of what we have for it. Default 30 s.
+    pub write_timeout: Duration,
+    /// Between two pings on an open WebSocket; zero switches them off. Default 20 s, as with
+    /// Python's websockets.
+    pub ping_interval: Duration,
+    /// For the pong that answers a ping. Default 20 s.
+    pub ping_timeout: Duration,
+    /// For the peer's half of the closing handshake. Default 5 s.
+    pub close_timeout: Duration,
+    /// Between the signal to end and the end, whatever peers do. Default 10 s.
+    pub drain_timeout: Duration,
+    /// The close code for WebSockets when the server shuts down. Default 1001.
+    pub shutdown_code: u16,
+    /// Above this many queued bytes an application is told [`Flow::Full`](super::Flow::Full)
+    /// and the peer's socket is not read. Default 64 KiB.
+    pub high_water: usize,
+    /// Below this many queued bytes [`Event::Drain`](super::Event::Drain) is told. Default
+    /// 16 KiB.
+    pub low_water: usize,
+    /// With more than this many bytes queued a further send aborts the connection. Default
+    /// 1 MiB.
+    pub hard_limit: usize,
+    /// The Server field of responses; `None` leaves it out. Default `oneport`.
+    pub server_field: Option<String>,
+    /// Send a Date field (RFC 9110 §6.6.1)? Default yes.
+    pub date_field: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_connections: None,
+            max_head: 64 * 1024,
+            max_fields: 100,
+            max_body: 16 * 1024 * 1024,
+            max_message: 64 * 1024 * 1024,
+            max_fragments: 128 * 1024,
+            max_control_frames: 1000,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            min_body_rate: 240,
+            write_timeout: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(10),
+            shutdown_code: crate::ws::close::GOING_AWAY,
+            high_water: 64 * 1024,
+            low_water: 16 * 1024,
+            hard_limit: 1024 * 1024,
+            server_field: Some("oneport".to_string()),
+            date_field: true,
+        }
+    }
+}

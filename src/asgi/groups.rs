@@ -1,0 +1,180 @@
+//! Groups: names under which WebSockets gather, and publishing to them from any thread.
+//!
+//! ```text
+//!  publish ──> Publication: encoded once, in one Arc
+//!                 │ posted once per worker
+//!      ┌──────────┼──────────┐
+//!   worker 0   worker 1   worker 2         each knows its own members only:
+//!    ├ socket   ├ socket   └ socket         no lock is taken per message or member
+//!    └ socket   └ socket
+//! ```
+//!
+//! A handler joins with [`Outbox::join`](super::Outbox::join); a connection that ends leaves all
+//! its groups. The members' side is [`crate::groups`].
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::Message;
+use super::handle::{Command, Mailbox};
+use crate::ws::sender;
+
+/// Publishes to groups, from any thread. Cheap to clone.
+///
+/// ```
+/// use oneport::{Groups, Message, Server, app, handler};
+///
+/// let server = Server::new(app(|_| Some(handler(|_, _| Ok(())))));
+/// let groups: Groups = server.groups();
+/// std::thread::spawn(move || {
+///     let report = groups.publish("news", Message::Text("tick"));
+///     // Before the server runs there are no workers and so no receivers.
+///     assert!(report.is_complete());
+/// }).join().unwrap();
+/// ```
+#[derive(Clone, Default)]
+pub struct Groups {
+    mailboxes: Arc<OnceLock<Vec<Arc<dyn Mailbox>>>>,
+}
+
+impl Groups {
+    /// Sends a message to all members of a group, on all workers.
+    ///
+    /// It is encoded once and never blocks. Members whose queue is above the high-water mark
+    /// are skipped and counted; see [`Delivery`]. To one receiver, the publications of one
+    /// thread arrive in their order.
+    pub fn publish<'m>(&self, group: &str, message: impl Into<Message<'m>>) -> Delivery {
+        let publication = Arc::new(Publication::new(group, message.into()));
+        self.post(&publication, None);
+        Delivery(publication)
+    }
+
+    /// Posts to every worker but the one whose mailbox is `except`.
+    pub(crate) fn post(&self, publication: &Arc<Publication>, except: Option<&Arc<dyn Mailbox>>) {
+        let all = self.mailboxes.get().map_or(&[][..], Vec::as_slice);
+        // Count all of them before the first can be done.
+        let parcels: Vec<_> = all
+            .iter()
+            .filter(|mailbox| except.is_none_or(|except| !Arc::ptr_eq(mailbox, except)))
+            .map(|mailbox| (mailbox, Parcel::new(publication)))
+            .collect();
+        for (mailbox, parcel) in parcels {
+            mailbox.post(Command::Publish(parcel));
+        }
+    }
+
+    /// Names the workers; done once, when the server begins to run.
+    pub fn connect(&self, mailboxes: Vec<Arc<dyn Mailbox>>) {
+        let first = self.mailboxes.set(mailboxes).is_ok();
+        debug_assert!(first, "groups belong to one server");
+    }
+}
+
+impl std::fmt::Debug for Groups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let workers = self.mailboxes.get().map_or(0, Vec::len);
+        f.debug_struct("Groups").field("workers", &workers).finish()
+    }
+}
+
+/// A message for a group: encoded once, shared by all who send it.
+#[derive(Debug)]
+pub struct Publication {
+    group: Box<str>,
+    /// A whole frame, as a server sends it.
+    frame: Vec<u8>,
+    queued: AtomicUsize,
+    skipped: AtomicUsize,
+    /// Parcels that no worker has dealt with yet.
+    pending: AtomicUsize,
+}
+
+impl Publication {
+    /// Encodes a message for a group.
+    pub fn new(group: &str, message: Message<'_>) -> Self {
+        let mut frame = Vec::with_capacity(message.as_bytes().len() + 10);
+        sender::encode_message(&mut frame, message);
+        Self {
+            group: group.into(),
+            frame,
+            queued: AtomicUsize::new(0),
+            skipped: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+        }
+    }
+
+    /// The name of the group.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn cost(&self) -> usize {
+        self.frame.len() + 64
+    }
+
+    /// A worker dealt with its members: so many took it, so many were skipped.
+    pub fn count(&self, queued: usize, skipped: usize) {
+        self.queued.fetch_add(queued, Ordering::Relaxed);
+        self.skipped.fetch_add(skipped, Ordering::Relaxed);
+    }
+}
+
+impl AsRef<[u8]> for Publication {
+    fn as_ref(&self) -> &[u8] {
+        &self.frame
+    }
+}
+
+/// One worker's part of a publication. Dropping it says that the part is done, also when a
+/// worker ended without looking at it.
+#[derive(Debug)]
+pub struct Parcel(Arc<Publication>);
+
+impl Parcel {
+    /// A part that is still to be done.
+    pub fn new(publication: &Arc<Publication>) -> Self {
+        publication.pending.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(publication))
+    }
+
+    /// What it is a part of.
+    pub fn publication(&self) -> &Arc<Publication> {
+        &self.0
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        // Release: whoever sees the last part done also sees what was counted before.
+        self.0.pending.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// The report on a publication. It grows until all workers have done their part.
+///
+/// "Queued" means handed to the connection: written to its socket at once or waiting to be. No
+/// server can know more; that a peer has *read* a message only the peer can say.
+#[derive(Debug, Clone)]
+pub struct Delivery(Arc<Publication>);
+
+impl Delivery {
+    pub(crate) fn new(publication: &Arc<Publication>) -> Self {
+        Self(Arc::clone(publication))
+    }
+
+    /// Members that were given the message.
+    pub fn queued(&self) -> usize {
+        self.0.queued.load(Ordering::Relaxed)
+    }
+
+    /// Members that were skipped, because they read more slowly than is sent to them.
+    pub fn skipped(&self) -> usize {
+        self.0.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Have all workers done their part?
+    pub fn is_complete(&self) -> bool {
+        self.0.pending.load(Ordering::Acquire) == 0
+    }
+}

@@ -1,0 +1,318 @@
+//! The side of a WebSocket scope: accept, messages, close, denial.
+
+use super::{ScopeCore, SendError, obey, put_payload};
+use crate::asgi::env::Env;
+use crate::asgi::event::SendEvent;
+use crate::asgi::order::{Verdict, WebSocket, WebSocketStep};
+use crate::bytes::output::Output;
+use crate::http::head::Version;
+use crate::http::headers::list_elements;
+use crate::http::sender::{Field, Invalid, Request, Sender};
+use crate::ws::closing::{CloseEvent, Closing};
+use crate::ws::frame;
+use crate::ws::handshake::{self, Accept};
+use crate::ws::{Message, close, sender};
+
+/// What is only needed until the handshake is answered.
+#[derive(Debug)]
+struct Handshake {
+    accept: Accept,
+    /// The subprotocols that the client offered, as a list value.
+    offered: Vec<u8>,
+    denial: Option<Sender>,
+}
+
+/// The answers of one WebSocket scope.
+#[derive(Debug)]
+pub struct WebSocketSide {
+    order: WebSocket,
+    closing: Closing,
+    /// The code of our Close.
+    sent_code: u16,
+    /// Where the answer to the handshake begins in the output, while it can still be replaced.
+    mark: Option<usize>,
+    handshake: Option<Box<Handshake>>,
+}
+
+/// RFC 6455 §4.2.2: the answer to a refused handshake is an ordinary response; we end the
+/// connection after it.
+const DENIAL: Request = Request {
+    version: Version::Http11,
+    is_head: false,
+    persist: false,
+    te_trailers: false,
+};
+
+impl WebSocketSide {
+    /// For a handshake that is answered with `accept`; `offered` are the values of
+    /// Sec-WebSocket-Protocol.
+    pub fn new<'v>(accept: Accept, offered: impl Iterator<Item = &'v [u8]>) -> Self {
+        let offered = offered.collect::<Vec<_>>().join(&b","[..]);
+        Self {
+            order: WebSocket::Connecting,
+            closing: Closing::Open,
+            sent_code: 0,
+            mark: None,
+            handshake: Some(Box::new(Handshake { accept, offered, denial: None })),
+        }
+    }
+
+    /// Where the WebSocket is, as the application sees it.
+    #[inline]
+    pub fn order(&self) -> WebSocket {
+        self.order
+    }
+
+    /// How far the closing handshake is.
+    #[inline]
+    pub fn closing(&self) -> Closing {
+        self.closing
+    }
+
+    /// The code of the Close that we sent, or 1005.
+    pub fn sent_code(&self) -> u16 {
+        if self.sent_code == 0 { close::NO_STATUS } else { self.sent_code }
+    }
+
+    /// Can the answer to the handshake still be replaced?
+    pub fn is_held(&self) -> bool {
+        self.mark.is_some()
+    }
+
+    /// The callback has returned well: what it sent is on its way.
+    #[inline]
+    pub fn release(&mut self, output: &mut Output) {
+        if self.mark.take().is_some() {
+            if let Some(denial) = self.handshake.as_mut().and_then(|h| h.denial.as_mut())
+                && denial.is_open()
+            {
+                denial.close_head(output.tail(), None);
+            }
+            if self.order == WebSocket::Open {
+                self.handshake = None;
+            }
+        }
+    }
+
+    /// The callback failed: takes back the answer to the handshake, if that can still be done.
+    pub fn take_back(&mut self, output: &mut Output) -> bool {
+        match (self.order, self.mark.take()) {
+            (WebSocket::Connecting, _) => true,
+            (WebSocket::PeerGone, _) | (_, None) => false,
+            (_, Some(mark)) => {
+                output.truncate(mark);
+                self.order = WebSocket::Connecting;
+                self.closing = Closing::Open;
+                true
+            }
+        }
+    }
+
+    /// Is the denial response complete, with all the bytes that its length announced?
+    pub fn denial_is_short(&self) -> bool {
+        let denial = self.handshake.as_ref().and_then(|h| h.denial.as_ref());
+        denial.is_some_and(Sender::is_short)
+    }
+
+    /// The peer left.
+    pub fn peer_left(&mut self) {
+        self.order = WebSocket::PeerGone;
+    }
+
+    /// The peer sent a Close.
+    ///
+    /// # Errors
+    /// A second one.
+    pub fn received_close(&mut self) -> Result<(), crate::ws::closing::Illegal> {
+        self.closing = self.closing.next(CloseEvent::ReceivedClose)?;
+        Ok(())
+    }
+
+    /// Sends a Close of the server's own (an echo, a failed connection, a shutdown), unless one
+    /// was sent. Tells whether it was sent now.
+    pub fn close_by_server(&mut self, code: u16, reason: &str, output: &mut Output) -> bool {
+        let Ok(next) = self.closing.next(CloseEvent::SentClose) else { return false };
+        self.closing = next;
+        self.sent_code = code;
+        sender::encode_close(output.tail(), code, reason);
+        if let Verdict::To(next) = self.order.next(WebSocketStep::Close) {
+            self.order = next;
+        }
+        true
+    }
+
+    /// Refuses the handshake with a response of the server's own.
+    pub fn deny_by_server(&mut self, status: u16, body: &[u8], output: &mut Output, env: &Env<'_>) {
+        let mut denial = Sender::new(DENIAL);
+        let fields: &[Field<'_>] = &[(b"content-type", b"text/plain; charset=utf-8")];
+        let out = output.tail();
+        let sent = denial
+            .start(out, env.prefab, status, fields, false)
+            .and_then(|()| denial.piece(out, body.len(), false));
+        debug_assert!(sent.is_ok(), "our own fields are valid");
+        out.extend_from_slice(body);
+        self.order = WebSocket::Denied;
+    }
+
+    pub(super) fn out_of_order(&self, event: &'static str) -> SendError {
+        SendError::OutOfOrder { event, state: self.state() }
+    }
+
+    fn state(&self) -> &'static str {
+        match self.order {
+            WebSocket::Connecting => "the handshake waits for an answer (send websocket.accept first)",
+            WebSocket::Open => "the WebSocket is open",
+            WebSocket::CloseSent => "the WebSocket is closing",
+            WebSocket::Denying => "a denial response has begun",
+            WebSocket::Denied => "the WebSocket was refused",
+            WebSocket::PeerGone => "the peer is gone",
+        }
+    }
+
+    #[inline]
+    fn step(&self, step: WebSocketStep, event: &'static str) -> Result<Option<WebSocket>, SendError> {
+        obey(self.order.next(step), event, self.state())
+    }
+
+    pub(super) fn send(
+        &mut self,
+        event: SendEvent<'_>,
+        core: &mut ScopeCore,
+        output: &mut Output,
+        env: &mut Env<'_>,
+    ) -> Result<(), SendError> {
+        match event {
+            SendEvent::WebSocketAccept { subprotocol, headers } => {
+                self.accept(subprotocol, headers, output, env)
+            }
+            SendEvent::WebSocketSend(message) => self.message(message, core, output, env),
+            SendEvent::WebSocketClose { code, reason } => self.close(code, reason, output, env),
+            SendEvent::WebSocketHttpResponseStart { status, headers } => {
+                self.deny_start(status, headers, output, env)
+            }
+            SendEvent::WebSocketHttpResponseBody { body, more_body } => {
+                self.deny_body(body, more_body, core, output, env)
+            }
+            other => Err(self.out_of_order(other.name())),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        subprotocol: Option<&str>,
+        headers: &[Field<'_>],
+        output: &mut Output,
+        env: &Env<'_>,
+    ) -> Result<(), SendError> {
+        let Some(next) = self.step(WebSocketStep::Accept, "websocket.accept")? else {
+            return Ok(());
+        };
+        let handshake = self.handshake.as_ref().expect("it is kept until it is answered");
+        // RFC 6455 §4.2.2 no. 5.5: one of those that the client offered, or none.
+        if let Some(chosen) = subprotocol
+            && !list_elements(&handshake.offered).any(|offered| offered == chosen.as_bytes())
+        {
+            return Err(Invalid::Subprotocol.into());
+        }
+        let mark = output.mark();
+        if let Err(invalid) = handshake::write_101(
+            output.tail(),
+            &handshake.accept,
+            subprotocol,
+            env.prefab.server(),
+            headers,
+        ) {
+            output.truncate(mark);
+            return Err(invalid.into());
+        }
+        self.mark = Some(mark);
+        self.order = next;
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn message(
+        &mut self,
+        message: Message<'_>,
+        core: &mut ScopeCore,
+        output: &mut Output,
+        env: &mut Env<'_>,
+    ) -> Result<(), SendError> {
+        let Some(next) = self.step(WebSocketStep::Send, "websocket.send")? else {
+            return Ok(());
+        };
+        self.order = next;
+        let payload = message.as_bytes();
+        frame::encode(output.tail(), true, message.opcode(), payload.len());
+        put_payload(payload, &mut self.mark, core, output, env)
+    }
+
+    fn close(
+        &mut self,
+        code: u16,
+        reason: &str,
+        output: &mut Output,
+        env: &Env<'_>,
+    ) -> Result<(), SendError> {
+        let Some(next) = self.step(WebSocketStep::Close, "websocket.close")? else {
+            return Ok(());
+        };
+        if next == WebSocket::Denied {
+            // ASGI: a close before accept is a 403.
+            let mark = output.mark();
+            self.deny_by_server(403, b"the application refused this WebSocket\n", output, env);
+            self.mark = Some(mark);
+            return Ok(());
+        }
+        if !close::may_be_on_the_wire(code) {
+            return Err(Invalid::CloseCode.into());
+        }
+        self.close_by_server(code, reason, output);
+        Ok(())
+    }
+
+    pub(super) fn deny_start(
+        &mut self,
+        status: u16,
+        headers: &[Field<'_>],
+        output: &mut Output,
+        env: &Env<'_>,
+    ) -> Result<(), SendError> {
+        let step = self.step(WebSocketStep::DenyStart, "websocket.http.response.start")?;
+        let Some(next) = step else { return Ok(()) };
+        let mark = output.mark();
+        let mut denial = Sender::new(DENIAL);
+        if let Err(invalid) = denial.start(output.tail(), env.prefab, status, headers, false) {
+            output.truncate(mark);
+            return Err(invalid.into());
+        }
+        self.handshake.as_mut().expect("it is kept until it is answered").denial = Some(denial);
+        self.mark = Some(mark);
+        self.order = next;
+        Ok(())
+    }
+
+    pub(super) fn deny_body(
+        &mut self,
+        body: &[u8],
+        more_body: bool,
+        core: &mut ScopeCore,
+        output: &mut Output,
+        env: &mut Env<'_>,
+    ) -> Result<(), SendError> {
+        let step =
+            if more_body { WebSocketStep::DenyBodyMore } else { WebSocketStep::DenyBodyLast };
+        let Some(next) = self.step(step, "websocket.http.response.body")? else {
+            return Ok(());
+        };
+        let handshake = self.handshake.as_mut().expect("it is kept until it is answered");
+        let denial = handshake.denial.as_mut().expect("a denial body follows its start");
+        let payload = denial.piece(output.tail(), body.len(), more_body)?;
+        self.order = next;
+        if payload.send {
+            put_payload(body, &mut self.mark, core, output, env)?;
+        }
+        output.tail().extend_from_slice(payload.after);
+        Ok(())
+    }
+}

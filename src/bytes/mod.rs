@@ -1,0 +1,13 @@
+//! Floor 0: bytes and nothing else.
+//!
+//! What every protocol above needs and no protocol owns: byte classes ([`ascii`]), the bytes a
+//! peer sent that nobody could use yet ([`input`]), the bytes we have for a peer and could not
+//! give yet ([`output`]), buffers that are lent and given back ([`pool`]) and UTF-8 that is
+//! checked as it arrives ([`utf8`]). Only `std` and two byte-search crates are known here.
+
+pub mod ascii;
+pub mod gather;
+pub mod input;
+pub mod output;
+pub mod pool;
+pub mod utf8;

@@ -1,0 +1,466 @@
+//! Bytes we have for a peer and could not give yet.
+//!
+//! ```text
+//!            sent        owned: Vec<u8>                    <- append here
+//!             |            |
+//!   [xxxxxxxxx|aaaaaaaaaa^bbbbbbbbbbbbbbb]
+//!                        |
+//!                        shared: an Arc that many connections send, between two owned bytes
+//! ```
+//!
+//! Everything sent goes through one queue, so the order of bytes is the order of calls. Three
+//! things keep it cheap:
+//!
+//! - **The scratch.** For one turn a connection without unsent bytes is lent its worker's
+//!   scratch buffer ([`Output::lend`]); it appends to memory that is warm, and gives it back
+//!   after the write ([`Output::give_back`]). Only what the peer did not take is copied into a
+//!   buffer of its own. An idle connection owns none.
+//! - **The sink.** A large payload is not copied: [`Output::offer`] shows it, behind what is
+//!   queued, to the [`Sink`] of this call (the socket) and copies only what was not taken.
+//! - **Shared segments.** What many connections are sent is encoded once and queued by
+//!   reference ([`Output::share`]).
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use super::pool::Pool;
+
+/// Where bytes go: a socket in `net`, memory in tests.
+pub trait Sink {
+    /// Takes as many bytes of `parts`, in order, as it can at once, and tells how many.
+    ///
+    /// `Ok(0)` means "none now": the sink never blocks and never reports `WouldBlock`. An
+    /// error means that nothing will ever be taken again.
+    fn offer(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// Bytes that several connections send and nobody changes.
+pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// A shared segment up to this size is copied instead: small pieces that lie together go out
+/// in one slice, which costs less than counting references (bytes).
+const COPY_SHARED_UP_TO: usize = 512;
+/// The most slices that one write is given; Linux takes up to 1,024.
+const MAX_SLICES: usize = 64;
+/// A scratch buffer that grew past this stays with its connection and is freed with it (bytes).
+const LARGEST_SCRATCH: usize = 256 * 1024;
+
+struct Segment {
+    bytes: SharedBytes,
+    /// Bytes of it that were sent already.
+    sent: usize,
+    /// It goes before the owned byte with this index.
+    before: usize,
+}
+
+/// The queue of one connection.
+#[derive(Default)]
+pub struct Output {
+    owned: Vec<u8>,
+    /// Owned bytes before this are gone.
+    sent: usize,
+    shared: VecDeque<Segment>,
+    shared_len: usize,
+    /// `owned` is the worker's scratch buffer.
+    lent: bool,
+    /// Bytes that left, ever.
+    written: u64,
+}
+
+impl Output {
+    /// Bytes that wait.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.owned.len() - self.sent + self.shared_len
+    }
+
+    /// Does nothing wait?
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that left through a sink, ever.
+    #[inline]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Bytes of memory this connection holds for itself.
+    pub fn bytes_held(&self) -> usize {
+        let owned = if self.lent { 0 } else { self.owned.capacity() };
+        owned + self.shared_len
+    }
+
+    /// The owned tail, for encoders that append to it.
+    #[inline]
+    pub fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.owned
+    }
+
+    /// The place where the next owned byte will stand. It is good for [`Output::truncate`] and
+    /// [`Output::insert`] until the next [`Output::flush`] or [`Output::offer`].
+    #[inline]
+    pub fn mark(&self) -> usize {
+        self.owned.len()
+    }
+
+    /// Takes back what was appended since `mark`.
+    pub fn truncate(&mut self, mark: usize) {
+        debug_assert!(mark >= self.sent, "bytes behind the mark have left already");
+        debug_assert!(self.shared.back().is_none_or(|last| last.before <= mark));
+        self.owned.truncate(mark);
+    }
+
+    /// Puts `bytes` before what was appended since `mark`.
+    pub fn insert(&mut self, mark: usize, bytes: &[u8]) {
+        debug_assert!(mark >= self.sent, "bytes behind the mark have left already");
+        self.owned.splice(mark..mark, bytes.iter().copied());
+    }
+
+    /// Queues bytes by reference, or copies them if they are few.
+    pub fn share(&mut self, bytes: &SharedBytes) {
+        let slice = (**bytes).as_ref();
+        if slice.len() <= COPY_SHARED_UP_TO {
+            self.owned.extend_from_slice(slice);
+        } else {
+            self.shared_len += slice.len();
+            self.shared.push_back(Segment {
+                bytes: Arc::clone(bytes),
+                sent: 0,
+                before: self.owned.len(),
+            });
+        }
+    }
+
+    /// Sends what waits and then `payload`, which is not copied but for what the sink does not
+    /// take. One call of the sink. Tells whether everything was taken.
+    pub fn offer(&mut self, payload: &[u8], sink: &mut dyn Sink) -> io::Result<bool> {
+        let queued = self.len();
+        let taken = {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let mut count = self.slices(&mut slices[..MAX_SLICES - 1]);
+            let all = slices[..count].iter().map(|slice| slice.len()).sum::<usize>() == queued;
+            if all {
+                // Only then may the payload stand directly behind.
+                slices[count] = IoSlice::new(payload);
+                count += 1;
+            }
+            sink.offer(&slices[..count])?
+        };
+        self.consume(taken.min(queued));
+        let of_payload = taken.saturating_sub(queued);
+        self.written += of_payload as u64;
+        self.owned.extend_from_slice(&payload[of_payload..]);
+        Ok(self.is_empty())
+    }
+
+    /// Sends what waits. Tells whether everything was taken.
+    ///
+    /// One call of the sink per [`MAX_SLICES`] pieces; it stops at the first that is not taken
+    /// whole, since asking again would only be told "none now".
+    pub fn flush(&mut self, sink: &mut dyn Sink) -> io::Result<bool> {
+        while !self.is_empty() {
+            let (offered, taken) = {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let count = if self.shared.is_empty() {
+                    slices[0] = IoSlice::new(&self.owned[self.sent..]);
+                    1
+                } else {
+                    self.slices(&mut slices)
+                };
+                let slices = &slices[..count];
+                (slices.iter().map(|slice| slice.len()).sum::<usize>(), sink.offer(slices)?)
+            };
+            self.consume(taken);
+            if taken < offered {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Forgets what waits: the peer is gone.
+    pub fn clear(&mut self) {
+        self.owned.clear();
+        if !self.lent {
+            self.owned = Vec::new();
+        }
+        self.sent = 0;
+        self.shared = VecDeque::new();
+        self.shared_len = 0;
+    }
+
+    /// Borrows the worker's scratch buffer for this turn if the connection has none of its own.
+    #[inline]
+    pub fn lend(&mut self, scratch: &mut Vec<u8>) {
+        if self.owned.capacity() == 0 && !self.lent {
+            std::mem::swap(&mut self.owned, scratch);
+            self.lent = true;
+        }
+    }
+
+    /// Gives the scratch buffer back at the end of the turn; unsent bytes move to a buffer of
+    /// the connection's own.
+    #[inline]
+    pub fn give_back(&mut self, scratch: &mut Vec<u8>, pool: &mut Pool) {
+        if self.lent && self.is_empty() && self.owned.capacity() <= LARGEST_SCRATCH {
+            self.owned.clear();
+            self.sent = 0;
+            std::mem::swap(&mut self.owned, scratch);
+            self.lent = false;
+        } else {
+            self.give_back_rest(scratch, pool);
+        }
+    }
+
+    #[cold]
+    fn give_back_rest(&mut self, scratch: &mut Vec<u8>, pool: &mut Pool) {
+        if !self.lent {
+            if self.is_empty() {
+                pool.give_back(std::mem::take(&mut self.owned));
+                self.sent = 0;
+            }
+            return;
+        }
+        self.lent = false;
+        if self.owned.capacity() > LARGEST_SCRATCH {
+            // It grew: let it go with this connection and begin a fresh scratch.
+            *scratch = Vec::with_capacity(LARGEST_SCRATCH / 4);
+            if self.is_empty() {
+                self.clear();
+            }
+            return;
+        }
+        let mut own = pool.take();
+        own.extend_from_slice(&self.owned[self.sent..]);
+        for segment in &mut self.shared {
+            segment.before -= self.sent;
+        }
+        self.sent = 0;
+        self.owned.clear();
+        std::mem::swap(&mut self.owned, scratch);
+        self.owned = own;
+    }
+
+    /// Fills `slices` with what waits, in order, and tells how many were filled.
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        let mut at = self.sent;
+        for segment in &self.shared {
+            if count + 2 > slices.len() {
+                return count;
+            }
+            if segment.before > at {
+                slices[count] = IoSlice::new(&self.owned[at..segment.before]);
+                count += 1;
+                at = segment.before;
+            }
+            slices[count] = IoSlice::new(&(*segment.bytes).as_ref()[segment.sent..]);
+            count += 1;
+        }
+        if at < self.owned.len() && count < slices.len() {
+            slices[count] = IoSlice::new(&self.owned[at..]);
+            count += 1;
+        }
+        count
+    }
+
+    /// Forgets the first `taken` bytes of what waits: they left.
+    fn consume(&mut self, mut taken: usize) {
+        self.written += taken as u64;
+        while let Some(segment) = self.shared.front_mut() {
+            let owned = (segment.before - self.sent).min(taken);
+            self.sent += owned;
+            taken -= owned;
+            if self.sent < segment.before || taken == 0 {
+                break;
+            }
+            let left = (*segment.bytes).as_ref().len() - segment.sent;
+            let here = left.min(taken);
+            segment.sent += here;
+            self.shared_len -= here;
+            taken -= here;
+            if here < left {
+                break;
+            }
+            self.shared.pop_front();
+        }
+        self.sent += taken;
+        if self.is_empty() {
+            self.owned.clear();
+            self.sent = 0;
+            if self.shared.capacity() != 0 {
+                self.shared = VecDeque::new();
+            }
+        } else if self.sent > 64 * 1024 && self.sent > self.owned.len() / 2 {
+            // Move the rest to the front now and then, so that memory is bounded by what
+            // waits; each byte moves at most once per time the queue halves.
+            self.owned.drain(..self.sent);
+            for segment in &mut self.shared {
+                segment.before -= self.sent;
+            }
+            self.sent = 0;
+        }
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output")
+            .field("len", &self.len())
+            .field("shared", &self.shared.len())
+            .field("lent", &self.lent)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes at most `room` bytes, in one call at most `per_call`.
+    struct Memory {
+        got: Vec<u8>,
+        room: usize,
+        calls: usize,
+    }
+
+    impl Memory {
+        fn with_room(room: usize) -> Self {
+            Self { got: Vec::new(), room, calls: 0 }
+        }
+    }
+
+    impl Sink for Memory {
+        fn offer(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.calls += 1;
+            let mut taken = 0;
+            for part in parts {
+                let n = part.len().min(self.room);
+                self.got.extend_from_slice(&part[..n]);
+                self.room -= n;
+                taken += n;
+            }
+            Ok(taken)
+        }
+    }
+
+    fn shared(byte: u8, len: usize) -> SharedBytes {
+        Arc::new(vec![byte; len])
+    }
+
+    #[test]
+    fn owned_and_shared_bytes_leave_in_the_order_of_the_calls_whatever_the_sink_takes() {
+        let mut expected = Vec::new();
+        for _ in 0..3 {
+            expected.extend_from_slice(b"before");
+            expected.extend(std::iter::repeat_n(b'S', 700));
+            expected.extend(std::iter::repeat_n(b'T', 600));
+            expected.extend_from_slice(b"after");
+        }
+        for step in [1, 5, 6, 7, 699, 700, 701, 1306, 4000] {
+            let mut output = Output::default();
+            for _ in 0..3 {
+                output.tail().extend_from_slice(b"before");
+                output.share(&shared(b'S', 700));
+                output.share(&shared(b'T', 600));
+                output.tail().extend_from_slice(b"after");
+            }
+            assert_eq!(output.len(), expected.len());
+            let mut got = Vec::new();
+            while !output.is_empty() {
+                let mut sink = Memory::with_room(step);
+                output.flush(&mut sink).unwrap();
+                got.extend_from_slice(&sink.got);
+                assert_eq!(output.len(), expected.len() - got.len());
+            }
+            assert!(got == expected, "in steps of {step}");
+            assert_eq!(output.written(), expected.len() as u64);
+        }
+    }
+
+    #[test]
+    fn an_offered_payload_goes_behind_what_waits_and_only_the_rest_is_copied() {
+        for room in [0, 3, 6, 7, 106, 10_000] {
+            let mut output = Output::default();
+            output.tail().extend_from_slice(b"queued");
+            let payload = vec![b'p'; 100];
+            let mut sink = Memory::with_room(room);
+            let all = output.offer(&payload, &mut sink).unwrap();
+            assert_eq!(sink.calls, 1);
+            assert_eq!(all, room >= 106);
+            assert_eq!(output.len(), 106usize.saturating_sub(room));
+            let mut rest = Memory::with_room(usize::MAX);
+            output.flush(&mut rest).unwrap();
+            sink.got.extend_from_slice(&rest.got);
+            assert_eq!(sink.got, [b"queued".as_slice(), &payload].concat());
+        }
+    }
+
+    #[test]
+    fn more_segments_than_slices_still_leave_in_order() {
+        let mut output = Output::default();
+        let mut expected = Vec::new();
+        for n in 0..200u8 {
+            output.share(&shared(n, 513));
+            output.tail().push(n);
+            expected.extend(std::iter::repeat_n(n, 514));
+        }
+        let mut sink = Memory::with_room(usize::MAX);
+        let payload = vec![0xee; 20_000];
+        assert!(!output.offer(&payload, &mut sink).unwrap());
+        assert!(output.flush(&mut sink).unwrap());
+        expected.extend_from_slice(&payload);
+        assert!(sink.got == expected);
+    }
+
+    #[test]
+    fn a_lent_scratch_comes_back_and_only_unsent_bytes_stay() {
+        let mut pool = Pool::default();
+        let mut scratch = Vec::with_capacity(4096);
+        let mut output = Output::default();
+        output.lend(&mut scratch);
+        assert_eq!(scratch.capacity(), 0);
+        output.tail().extend_from_slice(b"hello");
+        assert_eq!(output.bytes_held(), 0);
+        output.flush(&mut Memory::with_room(2)).unwrap();
+        output.give_back(&mut scratch, &mut pool);
+        assert_eq!(scratch.capacity(), 4096);
+        assert_eq!(output.len(), 3);
+        assert!(output.bytes_held() < 64);
+        // With bytes of its own it borrows nothing, and gives its buffer to the pool at the end.
+        output.lend(&mut scratch);
+        assert_eq!(scratch.capacity(), 4096);
+        output.flush(&mut Memory::with_room(9)).unwrap();
+        output.give_back(&mut scratch, &mut pool);
+        assert_eq!(output.bytes_held(), 0);
+        assert!(pool.bytes_kept() > 0);
+    }
+
+    #[test]
+    fn what_is_behind_a_mark_can_be_replaced() {
+        let mut output = Output::default();
+        output.tail().extend_from_slice(b"first;");
+        let mark = output.mark();
+        output.tail().extend_from_slice(b"head");
+        output.insert(mark, b"hint;");
+        output.truncate(mark + 5);
+        output.tail().extend_from_slice(b"500");
+        let mut sink = Memory::with_room(100);
+        output.flush(&mut sink).unwrap();
+        assert_eq!(sink.got, b"first;hint;500");
+    }
+
+    #[test]
+    fn a_long_queue_gives_memory_back_while_it_drains() {
+        let mut output = Output::default();
+        output.tail().extend_from_slice(&vec![1; 1 << 20]);
+        output.flush(&mut Memory::with_room(900_000)).unwrap();
+        assert!(output.owned.len() < 200_000, "the sent part was moved away");
+        output.flush(&mut Memory::with_room(1 << 20)).unwrap();
+        output.give_back(&mut Vec::new(), &mut Pool::default());
+        assert_eq!(output.bytes_held(), 0);
+    }
+}

@@ -1,0 +1,64 @@
+//! Calling into an application, and what becomes of its mistakes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::asgi::{AppError, Event, Handler, Outbox, SendError};
+
+/// How a callback failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It returned [`SendError::Closed`]: the peer is gone, nobody's mistake.
+    Closed,
+    /// It returned another error.
+    Error(AppError),
+    /// It panicked. The panic hook has printed where.
+    Panic,
+}
+
+impl Failure {
+    /// Logs it, unless it is nobody's mistake.
+    pub(super) fn log(&self, event: &str) {
+        match self {
+            Failure::Closed => {}
+            Failure::Error(error) => log::error!("the handler failed on {event}: {error}"),
+            Failure::Panic => log::error!("the handler panicked on {event}"),
+        }
+    }
+}
+
+/// Runs a part of an application: a panic ends its scope, not the worker.
+///
+/// `AssertUnwindSafe`: what the closure touched is thrown away (the handler) or put right by the
+/// caller (output, effects).
+#[inline]
+pub(super) fn guarded<R>(part: impl FnOnce() -> R) -> Result<R, Failure> {
+    catch_unwind(AssertUnwindSafe(part)).map_err(|payload| {
+        // A payload whose drop panics must not take the worker along.
+        std::mem::forget(payload);
+        Failure::Panic
+    })
+}
+
+/// Tells a handler an event.
+#[inline]
+pub(super) fn tell<H: Handler>(
+    handler: &mut H,
+    event: Event<'_>,
+    out: &mut Outbox<'_>,
+) -> Result<(), Failure> {
+    match guarded(|| handler.receive(event, out)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(match error.downcast_ref::<SendError>() {
+            Some(SendError::Closed) => Failure::Closed,
+            _ => Failure::Error(error),
+        }),
+        Err(panic) => Err(panic),
+    }
+}
+
+/// Drops what belongs to an application; its `drop` may panic too.
+pub(super) fn drop_guarded<T>(value: T) {
+    if guarded(|| drop(value)).is_err() {
+        log::error!("a handler panicked while it was dropped");
+    }
+}

@@ -1,0 +1,740 @@
+//! Floor 3: one connection, without I/O. Bytes and `now` in, bytes and a deadline out.
+//!
+//! ```text
+//!   worker ──bytes_in──> Connection ──> http role ──(upgrade)──> websocket role
+//!          ──filled───>      │             │                          │
+//!          ──command──>      │             v                          v
+//!          ──time─────>      │          handler  <── one callback at a time
+//!          <─end_turn──   output ──> sink
+//! ```
+//!
+//! Whatever comes in (bytes, a command of a handle, a publication, the time) is an entry point
+//! of its own; after one or more of them the worker calls [`Connection::end_turn`], which writes
+//! what is queued in one go and settles what follows from it: a `Drain`, the next deadline, the
+//! end. Bytes that could not be used at once (an answer is due first, the peer does not read,
+//! the budget of the turn is used up) wait in the input; [`Connection::has_work`] tells the
+//! worker to come back, because no event of the socket will.
+
+mod call;
+mod http;
+pub mod record;
+pub mod trace;
+mod websocket;
+
+use core::net::SocketAddr;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::asgi::env::Env;
+use crate::asgi::groups::Publication;
+use crate::asgi::handle::{Address, ScopeCommand};
+use crate::asgi::outbox::{ScopeCore, Side};
+use crate::asgi::scope::ServerAddress;
+use crate::asgi::{App, Config, Event, Handler, Outbox, State};
+use crate::bytes::input::Input;
+use crate::bytes::output::{Output, SharedBytes};
+use crate::http::head::FieldSpan;
+
+use call::Failure;
+use http::HttpRole;
+use record::{Cause, Deadline, Record};
+use trace::{Observer, Trace};
+use websocket::WebSocketRole;
+
+/// Requests, pieces and frames that one connection may have served in one turn.
+pub const TURN_BUDGET: u32 = 256;
+/// What a request costs of it.
+const REQUEST_COST: u32 = 4;
+/// While an answer is due, this much of what comes next is taken in; then the socket is not
+/// read (bytes).
+const READ_AHEAD: usize = 64 * 1024;
+/// How long a refused peer is listened to, so that our answer is not lost with a reset.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes of a refused peer that are read and dropped.
+const LINGER_BYTES: u64 = 1024 * 1024;
+
+/// What the worker lends for one turn of a connection.
+pub struct Turn<'e> {
+    /// What applications may need of the world.
+    pub env: Env<'e>,
+    /// A list for the fields of a head, used again and again.
+    pub fields: &'e mut Vec<FieldSpan>,
+    /// What the lifespan set.
+    pub state: &'e State,
+    /// Who watches.
+    pub observer: Option<&'e mut dyn Observer>,
+    /// What this connection may still do in this turn; begin with [`TURN_BUDGET`].
+    pub budget: &'e mut u32,
+}
+
+/// Where a connection came from and to.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// The peer; `None` on a unix socket.
+    pub client: Option<SocketAddr>,
+    /// Our end.
+    pub server: Option<Local>,
+}
+
+/// The server's end of a connection.
+#[derive(Debug, Clone)]
+pub enum Local {
+    /// Address and port.
+    Inet(SocketAddr),
+    /// The path of a unix socket.
+    Unix(Arc<Path>),
+}
+
+impl Local {
+    fn as_scope(&self) -> ServerAddress<'_> {
+        match self {
+            Local::Inet(address) => ServerAddress::Inet(*address),
+            Local::Unix(path) => ServerAddress::Unix(path),
+        }
+    }
+}
+
+/// How far a connection is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Serving.
+    Active,
+    /// What is queued is written, then it ends; with `linger` the peer is listened to a while.
+    Closing { linger: bool },
+    /// The writing side is shut; what comes is dropped until the peer ends or the time is over.
+    Lingering { until: Instant, left: u64 },
+    /// Over: to be removed.
+    Ended,
+}
+
+/// Which protocol a connection speaks.
+enum Role<H> {
+    Http(HttpRole<H>),
+    WebSocket(Box<WebSocketRole<H>>),
+}
+
+/// One connection with its handler.
+pub struct Connection<H> {
+    slot: u32,
+    generation: u32,
+    phase: Phase,
+    role: Role<H>,
+    core: ScopeCore,
+    input: Input,
+    output: Output,
+    addresses: Addresses,
+    /// Bytes wait that might be usable: come back.
+    stalled: bool,
+    /// The peer will send nothing more.
+    eof: bool,
+    /// A `Drain` is to be told in the next run.
+    drain_due: bool,
+    /// The server is ending: no further request.
+    draining: bool,
+    /// Why it ends; the first reason stays.
+    cause: Option<Cause>,
+    code_told: Option<u16>,
+    /// Bytes that came.
+    received: u64,
+    /// Since when the peer takes nothing, and how much had left then.
+    write_blocked: Option<(Instant, u64)>,
+    /// Since when we do not read.
+    unread_since: Option<Instant>,
+}
+
+impl<H: Handler> Connection<H> {
+    /// A fresh connection in this slot.
+    pub fn new(slot: u32, generation: u32, addresses: Addresses, env: &Env<'_>) -> Self {
+        Self {
+            slot,
+            generation,
+            phase: Phase::Active,
+            // The deadline for the first head starts at accept, before the first byte: a peer
+            // that never says anything must not stay.
+            role: Role::Http(HttpRole::new(env.now + env.config.head_timeout)),
+            core: ScopeCore::default(),
+            input: Input::default(),
+            output: Output::default(),
+            addresses,
+            stalled: false,
+            eof: false,
+            drain_due: false,
+            draining: false,
+            cause: None,
+            code_told: None,
+            received: 0,
+            write_blocked: None,
+            unread_since: None,
+        }
+    }
+
+    // ---- entry points -------------------------------------------------------------------
+
+    /// The connection borrows the worker's output buffer for this turn.
+    #[inline]
+    pub fn begin_turn(&mut self, scratch: &mut Vec<u8>) {
+        self.output.lend(scratch);
+    }
+
+    /// Bytes arrived, in the worker's scratch buffer. They are used there; what cannot be used
+    /// yet is kept.
+    pub fn bytes_in<A>(&mut self, app: &A, bytes: &mut [u8], turn: &mut Turn<'_>)
+    where
+        A: App<Handler = H>,
+    {
+        self.received += bytes.len() as u64;
+        if !self.count_lingering(bytes.len()) {
+            return;
+        }
+        if self.input.is_empty() {
+            let used = self.pump(app, bytes, turn);
+            self.input.keep(&bytes[used..], turn.env.pool);
+        } else {
+            self.input.keep(bytes, turn.env.pool);
+            self.pump_input(app, turn);
+        }
+    }
+
+    /// Memory that wants to be the target of the next read, if a large message is arriving.
+    #[inline]
+    pub fn read_target(&mut self) -> Option<&mut [u8]> {
+        match &mut self.role {
+            Role::WebSocket(role) if self.phase == Phase::Active && self.input.is_empty() => {
+                role.receiver.read_target()
+            }
+            _ => None,
+        }
+    }
+
+    /// The first `n` bytes of what [`Connection::read_target`] lent were filled.
+    pub fn filled(&mut self, n: usize, turn: &mut Turn<'_>) {
+        self.received += n as u64;
+        self.websocket_filled(n, turn);
+    }
+
+    /// The peer will send nothing more (a FIN).
+    pub fn eof<A: App<Handler = H>>(&mut self, app: &A, turn: &mut Turn<'_>) {
+        self.eof = true;
+        self.run(app, turn);
+    }
+
+    /// The socket failed: nothing more can be read or written.
+    pub fn lost(&mut self, error: io::ErrorKind, turn: &mut Turn<'_>) {
+        self.set_cause(Cause::Network(error));
+        self.abort(turn);
+    }
+
+    /// Goes on with what waits: a `Drain` that is due, bytes in the input, the peer's end.
+    pub fn run<A: App<Handler = H>>(&mut self, app: &A, turn: &mut Turn<'_>) {
+        if std::mem::take(&mut self.drain_due) {
+            self.tell_drain(turn);
+        }
+        if self.has_file() {
+            self.pump_file(turn);
+        }
+        if !self.input.is_empty() {
+            self.pump_input(app, turn);
+        } else {
+            self.stalled = false;
+        }
+        if self.eof && !self.stalled {
+            self.peer_ended(turn);
+        }
+    }
+
+    /// A command from a handle of this connection.
+    pub fn command(&mut self, number: u32, command: ScopeCommand, turn: &mut Turn<'_>) {
+        if let Some(cell) = &self.core.cell {
+            cell.taken(command.cost());
+        }
+        // A handle of an earlier scope: it misses.
+        if number != self.core.number || self.phase != Phase::Active {
+            return;
+        }
+        match command {
+            ScopeCommand::Send(event) => self.send_for_handle(&event, turn),
+            ScopeCommand::Post(value) => self.tell_scope(Event::Custom(value), turn),
+            ScopeCommand::Resume => {
+                self.core.paused = false;
+                self.resumed(turn);
+            }
+            ScopeCommand::HandlesGone => self.settle_scope(turn),
+            ScopeCommand::Overrun => {
+                self.set_cause(Cause::Overrun);
+                self.abort(turn);
+            }
+        }
+    }
+
+    /// A publication for a group that this connection is in. Tells whether it was taken; not so
+    /// if the peer reads too slowly.
+    #[inline]
+    pub fn deliver(&mut self, publication: &Arc<Publication>, high_water: usize) -> Delivered {
+        if !self.is_open_websocket() {
+            return Delivered::NotOpen;
+        }
+        if self.output.len() > high_water {
+            return Delivered::Full;
+        }
+        let bytes: SharedBytes = Arc::clone(publication) as SharedBytes;
+        self.output.share(&bytes);
+        Delivered::Queued
+    }
+
+    /// The deadline may have passed.
+    pub fn time<A: App<Handler = H>>(&mut self, app: &A, turn: &mut Turn<'_>) {
+        let now = turn.env.now;
+        if let Phase::Lingering { until, .. } = self.phase {
+            if now >= until {
+                self.phase = Phase::Ended;
+            }
+            return;
+        }
+        if self.core.timer.is_some_and(|due| now >= due) {
+            self.core.timer = None;
+            self.tell_scope(Event::Timer, turn);
+        }
+        if let Some((since, _)) = self.write_blocked
+            && now >= since + turn.env.config.write_timeout
+        {
+            self.set_cause(Cause::DeadlinePassed(Deadline::Write));
+            self.abort(turn);
+            return;
+        }
+        if self.phase == Phase::Active {
+            match &self.role {
+                Role::Http(_) => self.http_time(turn),
+                Role::WebSocket(_) => self.websocket_time(turn),
+            }
+        }
+        if self.has_work(turn.env.config) {
+            self.run(app, turn);
+        }
+    }
+
+    /// The server is ending: requests in flight are answered, everything else ends.
+    pub fn shutdown(&mut self, turn: &mut Turn<'_>) {
+        if self.draining || self.phase != Phase::Active {
+            return;
+        }
+        self.draining = true;
+        match &self.role {
+            Role::Http(_) => self.http_shutdown(turn),
+            Role::WebSocket(_) => self.websocket_shutdown(turn),
+        }
+    }
+
+    /// Ends the turn: writes what is queued and settles what follows from it.
+    pub fn end_turn(&mut self, scratch: &mut Vec<u8>, turn: &mut Turn<'_>) {
+        self.flush(turn);
+        self.output.give_back(scratch, turn.env.pool);
+        if let Some(cell) = &self.core.cell {
+            cell.set_queued(self.output.len());
+        }
+        self.note_reading(turn.env.now, turn.env.config);
+    }
+
+    /// Ends the connection at once, whatever is queued.
+    pub fn abort(&mut self, turn: &mut Turn<'_>) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        self.set_cause(Cause::Shutdown);
+        self.scope_lost(turn);
+        self.input.clear(turn.env.pool);
+        self.phase = Phase::Ended;
+    }
+
+    /// The record of how it ended; the connection is over.
+    pub fn finish(mut self, turn: &mut Turn<'_>) -> Record {
+        self.abort(turn);
+        self.scope_lost(turn);
+        let (last_pong, round_trip, code_sent) = match &self.role {
+            Role::Http(_) => (None, None, None),
+            Role::WebSocket(role) => role.record(turn.env.now),
+        };
+        let record = Record {
+            cause: self.cause.unwrap_or(Cause::PeerClosed),
+            websocket: matches!(self.role, Role::WebSocket(_)),
+            code_sent,
+            code_told: self.code_told,
+            last_pong,
+            round_trip,
+            queued: self.output.len(),
+            received: self.received,
+            sent: self.output.written(),
+        };
+        self.trace(turn, &Trace::Ended(&record));
+        self.output.clear();
+        call::drop_guarded(self.role);
+        record
+    }
+
+    // ---- questions ----------------------------------------------------------------------
+
+    /// Is it over, and to be removed?
+    #[inline]
+    pub fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Is there something to do that no event of the socket will announce?
+    #[inline]
+    pub fn has_work(&self, config: &Config) -> bool {
+        self.phase != Phase::Ended
+            && (self.drain_due
+                || (self.stalled && self.takes_input(config))
+                || (self.has_file() && self.output.is_empty()))
+    }
+
+    /// Should the socket be read?
+    #[inline]
+    pub fn wants_read(&self, config: &Config) -> bool {
+        if self.eof {
+            return false;
+        }
+        match self.phase {
+            Phase::Active => {
+                // While the parser needs bytes it gets them, up to its own limits; the cap is
+                // for bytes that cannot be used yet.
+                self.takes_input(config) || (self.reads_ahead(config) && self.input.len() < READ_AHEAD)
+            }
+            Phase::Closing { .. } => false,
+            Phase::Lingering { .. } => true,
+            Phase::Ended => false,
+        }
+    }
+
+    /// Must the writing side be shut now? True while it lingers; shutting twice is harmless.
+    pub fn is_lingering(&self) -> bool {
+        matches!(self.phase, Phase::Lingering { .. })
+    }
+
+    /// Do bytes wait for the socket to take them?
+    #[inline]
+    pub fn wants_write(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// The next time at which [`Connection::time`] must be called.
+    pub fn deadline(&self, config: &Config) -> Option<Instant> {
+        if let Phase::Lingering { until, .. } = self.phase {
+            return Some(until);
+        }
+        let write = self.write_blocked.map(|(since, _)| since + config.write_timeout);
+        let role = match &self.role {
+            _ if self.phase != Phase::Active => None,
+            Role::Http(role) if self.unread_since.is_none() => role.deadline(),
+            Role::WebSocket(role) => role.deadline(self.unread_since.is_some()),
+            Role::Http(_) => None,
+        };
+        [write, role, self.core.timer].into_iter().flatten().min()
+    }
+
+    /// Is it a WebSocket that is open?
+    #[inline]
+    pub fn is_open_websocket(&self) -> bool {
+        match &self.role {
+            Role::WebSocket(role) => self.phase == Phase::Active && role.is_open(),
+            Role::Http(_) => false,
+        }
+    }
+
+    /// Bytes of memory that it holds beside itself.
+    pub fn bytes_held(&self) -> usize {
+        let role = match &self.role {
+            Role::Http(_) => 0,
+            Role::WebSocket(role) => role.receiver.bytes_held(),
+        };
+        role + self.input.bytes_held() + self.output.bytes_held()
+    }
+
+    /// Bytes that wait for the peer.
+    pub fn queued(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Is anything going on that a shutdown waits for?
+    pub fn is_busy(&self) -> bool {
+        self.phase != Phase::Ended
+    }
+
+    // ---- inside -------------------------------------------------------------------------
+
+    /// Uses bytes from the beginning of `bytes`; tells how many were used.
+    fn pump<A>(&mut self, app: &A, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize
+    where
+        A: App<Handler = H>,
+    {
+        let mut used = 0;
+        self.stalled = false;
+        while self.phase == Phase::Active {
+            let before = used;
+            used += match &self.role {
+                Role::Http(_) => self.pump_http(app, &mut bytes[used..], turn),
+                Role::WebSocket(_) => self.pump_websocket(&mut bytes[used..], turn),
+            };
+            // Again only if the other role took over in between.
+            if used == bytes.len() || used == before || self.stalled {
+                break;
+            }
+        }
+        if self.phase == Phase::Active {
+            used
+        } else {
+            // Nothing more is read as a request or frame.
+            self.stalled = false;
+            bytes.len()
+        }
+    }
+
+    fn pump_input<A: App<Handler = H>>(&mut self, app: &A, turn: &mut Turn<'_>) {
+        let (mut bytes, start) = self.input.take();
+        let used = self.pump(app, &mut bytes[start..], turn);
+        self.input.restore(bytes, start + used, turn.env.pool);
+    }
+
+    /// May bytes of the peer be used now?
+    #[inline]
+    fn takes_input(&self, config: &Config) -> bool {
+        let role = match &self.role {
+            Role::Http(role) => role.takes_input(self.core.paused),
+            Role::WebSocket(role) => role.takes_input(self.core.paused),
+        };
+        // A peer that does not read our answers is not read.
+        role && self.output.len() <= config.high_water
+    }
+
+    /// May bytes be read that can only be used later? Not while the application pauses.
+    fn reads_ahead(&self, config: &Config) -> bool {
+        !self.core.paused && self.output.len() <= config.high_water
+    }
+
+    /// Looks whether one more unit of work is allowed; else notes that bytes wait.
+    #[inline]
+    fn may_proceed(&mut self, cost: u32, turn: &mut Turn<'_>) -> bool {
+        if *turn.budget < cost || !self.takes_input(turn.env.config) {
+            self.stalled = true;
+            return false;
+        }
+        *turn.budget -= cost;
+        true
+    }
+
+    /// In lingering, counts bytes that are dropped; false if the connection serves no more.
+    fn count_lingering(&mut self, n: usize) -> bool {
+        match &mut self.phase {
+            Phase::Active => return true,
+            Phase::Lingering { left, .. } => match left.checked_sub(n as u64) {
+                Some(rest) => *left = rest,
+                None => self.phase = Phase::Ended,
+            },
+            _ => {}
+        }
+        false
+    }
+
+    /// Writes what is queued.
+    fn flush(&mut self, turn: &mut Turn<'_>) {
+        if !self.output.is_empty() && self.core.broken.is_none() {
+            if let Err(error) = self.output.flush(turn.env.sink) {
+                self.core.broken = Some(error.kind());
+            }
+        }
+        if let Some(kind) = self.core.broken {
+            self.lost(kind, turn);
+            return;
+        }
+        if self.core.overrun {
+            self.set_cause(Cause::Overrun);
+            self.abort(turn);
+            return;
+        }
+        self.note_written(turn);
+        if let Phase::Closing { linger } = self.phase
+            && self.output.is_empty()
+        {
+            self.phase = if linger && !self.eof {
+                Phase::Lingering { until: turn.env.now + LINGER, left: LINGER_BYTES }
+            } else {
+                Phase::Ended
+            };
+        }
+    }
+
+    /// After a flush: how long has the peer taken nothing? Is a `Drain` due?
+    #[inline]
+    fn note_written(&mut self, turn: &mut Turn<'_>) {
+        if self.output.is_empty() {
+            self.write_blocked = None;
+        } else {
+            let written = self.output.written();
+            match self.write_blocked {
+                Some((_, before)) if before == written => {}
+                _ => self.write_blocked = Some((turn.env.now, written)),
+            }
+        }
+        if self.phase == Phase::Active && self.output.len() <= turn.env.config.low_water {
+            let for_handles = self.core.cell.as_ref().is_some_and(|cell| cell.drain_is_due());
+            if self.core.full || for_handles {
+                self.drain_due = true;
+            }
+        }
+        if let Role::WebSocket(role) = &mut self.role {
+            role.note_written(self.output.is_empty(), turn.env.now, turn.env.config);
+        }
+    }
+
+    fn tell_drain(&mut self, turn: &mut Turn<'_>) {
+        self.core.full = false;
+        if let Some(cell) = &self.core.cell {
+            cell.drained();
+        }
+        self.tell_scope(Event::Drain, turn);
+    }
+
+    /// Notes when we stop reading and moves the peer's deadlines when we begin again: what it
+    /// could not send it is not late with.
+    fn note_reading(&mut self, now: Instant, config: &Config) {
+        let reads = self.wants_read(config);
+        match (reads, self.unread_since) {
+            (false, None) => self.unread_since = Some(now),
+            (true, Some(since)) => {
+                self.unread_since = None;
+                let pause = now.saturating_duration_since(since);
+                match &mut self.role {
+                    Role::Http(role) => role.shift_deadlines(pause),
+                    Role::WebSocket(role) => role.shift_deadlines(pause),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The peer's FIN, with all it sent before used up.
+    fn peer_ended(&mut self, turn: &mut Turn<'_>) {
+        match (&self.role, self.phase) {
+            (_, Phase::Ended) => {}
+            (_, Phase::Lingering { .. }) => self.phase = Phase::Ended,
+            (_, Phase::Closing { .. }) => self.phase = Phase::Closing { linger: false },
+            (Role::Http(_), Phase::Active) => self.http_peer_ended(turn),
+            (Role::WebSocket(_), Phase::Active) => self.websocket_peer_ended(turn),
+        }
+    }
+
+    /// Tells the current scope's handler an event that is not about the peer's bytes.
+    fn tell_scope(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
+        match &self.role {
+            Role::Http(_) => self.tell_http(event, turn),
+            Role::WebSocket(_) => self.tell_websocket(event, turn),
+        }
+    }
+
+    /// After a command: is anything left that could answer?
+    fn settle_scope(&mut self, turn: &mut Turn<'_>) {
+        match &self.role {
+            Role::Http(_) => self.settle_http(turn),
+            Role::WebSocket(_) => self.settle_websocket(turn),
+        }
+    }
+
+    /// The application resumed.
+    fn resumed(&mut self, turn: &mut Turn<'_>) {
+        if let Role::Http(_) = self.role {
+            self.http_resumed(turn);
+        }
+        self.stalled |= !self.input.is_empty();
+    }
+
+    /// Sends for a handle what it posted.
+    fn send_for_handle(
+        &mut self,
+        event: &crate::asgi::event::OwnedSendEvent,
+        turn: &mut Turn<'_>,
+    ) {
+        let sent = self.with_outbox(turn, |out| event.with(|event| (out.send(event), event.name())));
+        let Some((Err(error), name)) = sent else {
+            return self.settle_scope(turn);
+        };
+        let failure = match error {
+            crate::SendError::Closed => Failure::Closed,
+            other => Failure::Error(Box::new(other)),
+        };
+        failure.log(name);
+        match &self.role {
+            Role::Http(_) => self.http_failed(turn),
+            Role::WebSocket(_) => self.websocket_failed_handler(turn),
+        }
+    }
+
+    /// Makes an outbox for the current scope.
+    fn with_outbox<R>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        then: impl FnOnce(&mut Outbox<'_>) -> R,
+    ) -> Option<R> {
+        let side = match &mut self.role {
+            Role::Http(role) => Side::Http(role.side_mut()?),
+            Role::WebSocket(role) => Side::WebSocket(&mut role.side),
+        };
+        let mut out = Outbox::new(
+            side,
+            &mut self.core,
+            &mut self.output,
+            turn.env.reborrow(),
+            self.slot,
+            self.generation,
+        );
+        Some(then(&mut out))
+    }
+
+    /// The scope ends because the connection does: tells the handler once and drops it.
+    fn scope_lost(&mut self, turn: &mut Turn<'_>) {
+        match &self.role {
+            Role::Http(_) => self.http_scope_lost(turn),
+            Role::WebSocket(_) => self.websocket_scope_lost(turn),
+        }
+    }
+
+    fn has_file(&self) -> bool {
+        matches!(&self.role, Role::Http(role) if role.has_file())
+    }
+
+    /// Writes what is queued, then ends; with `linger` a peer that still sends is listened to,
+    /// so that our last words are not lost with a reset (RFC 9112 §9.6).
+    fn close(&mut self, cause: Cause, linger: bool) {
+        self.set_cause(cause);
+        if self.phase == Phase::Active {
+            self.phase = Phase::Closing { linger };
+        }
+    }
+
+    fn set_cause(&mut self, cause: Cause) {
+        self.cause.get_or_insert(cause);
+    }
+
+    #[inline]
+    fn trace(&self, turn: &mut Turn<'_>, event: &Trace<'_>) {
+        if let Some(observer) = &mut turn.observer {
+            let address = Address {
+                slot: self.slot,
+                generation: self.generation,
+                scope: self.core.number,
+            };
+            observer.observe(address, event);
+        }
+    }
+}
+
+/// What became of a publication at one member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is in the member's queue.
+    Queued,
+    /// The member reads too slowly and was skipped.
+    Full,
+    /// The member is not open (any more).
+    NotOpen,
+}

@@ -1,0 +1,495 @@
+//! Drives a WebSocket scope: from the handshake's answer to the end (RFC 6455).
+
+use std::time::{Duration, Instant};
+
+use super::call;
+use super::record::{Cause, Deadline};
+use super::trace::Trace;
+use super::{Connection, Phase, Role, Turn};
+use crate::asgi::outbox::{Side, WebSocketSide};
+use crate::asgi::{Config, Event, Handler, Outbox, order};
+use crate::ws::closing::Closing;
+use crate::ws::frame::Opcode;
+use crate::ws::handshake::Accept;
+use crate::ws::receiver::{Arrived, Incoming, Limits, Receiver};
+use crate::ws::{Error, close, sender};
+
+/// The state of a connection that speaks WebSocket.
+pub(super) struct WebSocketRole<H> {
+    /// None when it was told the end.
+    handler: Option<H>,
+    pub(super) side: WebSocketSide,
+    pub(super) receiver: Receiver,
+    heartbeat: Heartbeat,
+    /// When the peer's half of the closing handshake is due.
+    close_due: Option<Instant>,
+    /// The second in which control frames are counted, and how many came.
+    control: (Instant, u32),
+}
+
+/// Pings and the pongs that answer them (RFC 6455 §5.5.2, §5.5.3).
+#[derive(Debug, Default)]
+struct Heartbeat {
+    /// When the next ping is due; none before the WebSocket is open, or if pings are off.
+    next_ping: Option<Instant>,
+    /// When the last ping was sent, until its pong comes.
+    ping_sent: Option<Instant>,
+    /// When that pong is due: counts from when the ping left our queue.
+    pong_due: Option<Instant>,
+    /// The payload of the last ping, begun at random: an old pong, or one sent ahead, is not
+    /// taken for its answer. 0 before the WebSocket is open.
+    number: u32,
+    last_pong: Option<Instant>,
+    round_trip: Option<Duration>,
+}
+
+impl<H> WebSocketRole<H> {
+    pub(super) fn new<'v>(
+        handler: H,
+        accept: Accept,
+        offered: impl Iterator<Item = &'v [u8]>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            handler: Some(handler),
+            side: WebSocketSide::new(accept, offered),
+            receiver: Receiver::default(),
+            heartbeat: Heartbeat::default(),
+            close_due: None,
+            control: (now, 0),
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.side.order() == order::WebSocket::Open
+    }
+
+    pub(super) fn takes_input(&self, paused: bool) -> bool {
+        match self.side.order() {
+            order::WebSocket::Open => !paused,
+            // The peer's Close is awaited, whatever the application thinks of messages.
+            order::WebSocket::CloseSent => true,
+            _ => false,
+        }
+    }
+
+    pub(super) fn deadline(&self, unread: bool) -> Option<Instant> {
+        // While we do not read no pong can come: its deadline stands still.
+        let beat = if unread {
+            None
+        } else {
+            [self.heartbeat.next_ping, self.heartbeat.pong_due].into_iter().flatten().min()
+        };
+        [beat, self.close_due].into_iter().flatten().min()
+    }
+
+    pub(super) fn shift_deadlines(&mut self, pause: Duration) {
+        let beat = &mut self.heartbeat;
+        for at in [&mut beat.next_ping, &mut beat.pong_due].into_iter().flatten() {
+            *at += pause;
+        }
+    }
+
+    /// After a flush: a ping that has left starts the deadline for its pong.
+    #[inline]
+    pub(super) fn note_written(&mut self, all: bool, now: Instant, config: &Config) {
+        let beat = &mut self.heartbeat;
+        if all && beat.ping_sent.is_some() && beat.pong_due.is_none() {
+            beat.pong_due = Some(now + config.ping_timeout);
+        }
+    }
+
+    /// For the closing record: age of the last pong, round-trip time, code sent.
+    pub(super) fn record(&self, now: Instant) -> (Option<Duration>, Option<Duration>, Option<u16>) {
+        let age = self.heartbeat.last_pong.map(|at| now.saturating_duration_since(at));
+        let sent = matches!(self.side.closing(), Closing::ClosedByUs | Closing::Done);
+        (age, self.heartbeat.round_trip, sent.then(|| self.side.sent_code()))
+    }
+
+    /// Counts a control frame; false if this second had too many.
+    fn count_control(&mut self, now: Instant, config: &Config) -> bool {
+        let (began, count) = &mut self.control;
+        if now.saturating_duration_since(*began) >= Duration::from_secs(1) {
+            *began = now;
+            *count = 0;
+        }
+        *count += 1;
+        *count <= config.max_control_frames
+    }
+
+    fn pong(&mut self, payload: &[u8], now: Instant) {
+        let beat = &mut self.heartbeat;
+        beat.last_pong = Some(now);
+        // RFC 6455 §5.5.3: a pong may also come unasked; only the answer to our last ping counts.
+        if payload == beat.number.to_be_bytes()
+            && let Some(sent) = beat.ping_sent.take()
+        {
+            beat.round_trip = Some(now.saturating_duration_since(sent));
+            beat.pong_due = None;
+        }
+    }
+}
+
+impl<H: Handler> Connection<H> {
+    fn websocket(&mut self) -> Option<&mut WebSocketRole<H>> {
+        match &mut self.role {
+            Role::WebSocket(role) => Some(role),
+            Role::Http(_) => None,
+        }
+    }
+
+    /// Uses bytes as frames until they are used up or the application must answer first.
+    pub(super) fn pump_websocket(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
+        let config = turn.env.config;
+        let limits =
+            Limits { max_message: config.max_message, max_fragments: config.max_fragments };
+        let mut used = 0;
+        while used < bytes.len() && self.phase == Phase::Active && self.may_proceed(1, turn) {
+            let Role::WebSocket(role) = &mut self.role else { break };
+            let rest = &mut bytes[used..];
+            match role.receiver.next(rest, limits) {
+                Ok((n, incoming)) => {
+                    used += n;
+                    if n == 0 || !self.incoming(rest, incoming, turn) {
+                        break;
+                    }
+                }
+                Err(error) => self.websocket_failed(error, turn),
+            }
+        }
+        used
+    }
+
+    /// A read went straight into the receiver's buffer.
+    pub(super) fn websocket_filled(&mut self, n: usize, turn: &mut Turn<'_>) {
+        let Some(role) = self.websocket() else { return };
+        match role.receiver.filled(n) {
+            Ok(incoming) => {
+                self.incoming(&[], incoming, turn);
+            }
+            Err(error) => self.websocket_failed(error, turn),
+        }
+    }
+
+    /// Acts on what arrived; false if nothing more can be found in the input.
+    #[inline]
+    fn incoming(&mut self, bytes: &[u8], incoming: Incoming, turn: &mut Turn<'_>) -> bool {
+        match incoming {
+            Incoming::NeedData => return false,
+            Incoming::Taken => {}
+            Incoming::Message(arrived) => self.tell_message(bytes, &arrived, turn),
+            Incoming::Ping(place) => self.answer_ping(&bytes[place], turn),
+            Incoming::Pong(place) => self.note_pong(&bytes[place], turn),
+            Incoming::Close(code, place) => {
+                let reason = std::str::from_utf8(&bytes[place])
+                    .expect("the reason was checked when the frame was parsed");
+                self.received_close(code, reason, turn);
+            }
+        }
+        true
+    }
+
+    fn tell_message(&mut self, bytes: &[u8], arrived: &Arrived, turn: &mut Turn<'_>) {
+        let Role::WebSocket(role) = &mut self.role else { return };
+        let WebSocketRole { handler, side, receiver, .. } = &mut **role;
+        let message = match receiver.lend(bytes, arrived) {
+            Ok(message) => message,
+            Err(error) => return self.websocket_failed(error, turn),
+        };
+        if let Some(observer) = &mut turn.observer {
+            let address = crate::asgi::handle::Address {
+                slot: self.slot,
+                generation: self.generation,
+                scope: self.core.number,
+            };
+            let (opcode, len) = (message.opcode(), message.as_bytes().len());
+            observer.observe(address, &Trace::MessageReceived { opcode, len });
+        }
+        // RFC 6455 §7.1.6: after our Close nothing more is told, though it is still read.
+        let told = match handler {
+            Some(handler) if side.order() == order::WebSocket::Open => {
+                let effects = turn.env.effects.len();
+                let mut out = Outbox::new(
+                    Side::WebSocket(side),
+                    &mut self.core,
+                    &mut self.output,
+                    turn.env.reborrow(),
+                    self.slot,
+                    self.generation,
+                );
+                call::tell(handler, Event::WebSocketReceive(message), &mut out)
+                    .inspect_err(|_| turn.env.effects.truncate(effects))
+            }
+            _ => Ok(()),
+        };
+        receiver.release(arrived, turn.env.pool);
+        match told {
+            Ok(()) => self.settle_websocket(turn),
+            Err(failure) => {
+                failure.log("websocket.receive");
+                self.websocket_failed_handler(turn);
+            }
+        }
+    }
+
+    /// RFC 6455 §5.5.3: a pong has the payload of the ping it answers.
+    fn answer_ping(&mut self, payload: &[u8], turn: &mut Turn<'_>) {
+        let (now, config) = (turn.env.now, turn.env.config);
+        let Role::WebSocket(role) = &mut self.role else { return };
+        if !role.count_control(now, config) {
+            return self.websocket_failed(Error::TooManyControlFrames, turn);
+        }
+        // §5.5.1: after our Close no more frames.
+        if role.side.closing().may_send() {
+            sender::encode_control(self.output.tail(), Opcode::Pong, payload);
+            self.trace(turn, &Trace::PingAnswered);
+        }
+    }
+
+    fn note_pong(&mut self, payload: &[u8], turn: &mut Turn<'_>) {
+        let (now, config) = (turn.env.now, turn.env.config);
+        let Some(role) = self.websocket() else { return };
+        if !role.count_control(now, config) {
+            return self.websocket_failed(Error::TooManyControlFrames, turn);
+        }
+        role.pong(payload, now);
+        self.trace(turn, &Trace::PongReceived);
+    }
+
+    /// RFC 6455 §5.5.1: a Close is answered with a Close; §7.1.1: then the server closes TCP.
+    fn received_close(&mut self, code: Option<u16>, reason: &str, turn: &mut Turn<'_>) {
+        self.trace(turn, &Trace::CloseReceived { code });
+        let Role::WebSocket(role) = &mut self.role else { return };
+        let ours = role.side.closing() == Closing::ClosedByUs;
+        if role.side.received_close().is_err() {
+            return;
+        }
+        if ours {
+            // The answer to our Close: the handler is told its own code.
+            let code = role.side.sent_code();
+            let cause = if self.draining { Cause::Shutdown } else { Cause::AppClosed };
+            self.tell_disconnect(code, "", turn);
+            return self.close(cause, false);
+        }
+        // §5.5.1: "typically echoes the status code it received"; 1005 gives an empty Close.
+        let code = code.unwrap_or(close::NO_STATUS);
+        role.side.close_by_server(code, "", &mut self.output);
+        self.trace(turn, &Trace::CloseSent { code });
+        self.tell_disconnect(code, reason, turn);
+        self.close(Cause::PeerClosed, false);
+    }
+
+    /// RFC 6455 §7.1.7: fails the connection because the peer broke a rule.
+    pub(super) fn websocket_failed(&mut self, error: Error, turn: &mut Turn<'_>) {
+        self.trace(turn, &Trace::WebSocketFailed(error));
+        log::debug!("WebSocket failed: {error}");
+        self.fail(error.close_code(), error.rule(), Cause::WebSocketFailed(error), turn);
+    }
+
+    /// The handler failed: 500 if the handshake is not answered, else 1011.
+    pub(super) fn websocket_failed_handler(&mut self, turn: &mut Turn<'_>) {
+        let Role::WebSocket(role) = &mut self.role else { return };
+        if role.side.take_back(&mut self.output) {
+            let text = b"the application failed\n";
+            role.side.deny_by_server(500, text, &mut self.output, &turn.env);
+            self.tell_disconnect(close::ABNORMAL, "", turn);
+            return self.close(Cause::HandlerFailed, true);
+        }
+        match role.side.order() {
+            order::WebSocket::Open => {
+                let reason = "the application failed";
+                self.fail(close::INTERNAL_ERROR, reason, Cause::HandlerFailed, turn);
+            }
+            // It closed before it failed: the closing handshake goes on without it.
+            order::WebSocket::CloseSent => self.settle_websocket(turn),
+            _ => {
+                self.tell_disconnect(close::ABNORMAL, "", turn);
+                self.close(Cause::HandlerFailed, false);
+            }
+        }
+    }
+
+    /// Closes in the server's name, tells the handler, ends the connection.
+    fn fail(&mut self, code: u16, reason: &str, cause: Cause, turn: &mut Turn<'_>) {
+        self.set_cause(cause);
+        let Role::WebSocket(role) = &mut self.role else { return };
+        if role.side.close_by_server(code, reason, &mut self.output) {
+            self.trace(turn, &Trace::CloseSent { code });
+        }
+        self.tell_disconnect(code, "", turn);
+        self.close(cause, true);
+    }
+
+    /// Tells the handler an event and settles what follows.
+    pub(super) fn tell_websocket(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
+        let Role::WebSocket(role) = &mut self.role else { return };
+        let WebSocketRole { handler: Some(handler), side, .. } = &mut **role else { return };
+        let effects = turn.env.effects.len();
+        let name = event.name();
+        let mut out = Outbox::new(
+            Side::WebSocket(side),
+            &mut self.core,
+            &mut self.output,
+            turn.env.reborrow(),
+            self.slot,
+            self.generation,
+        );
+        match call::tell(handler, event, &mut out) {
+            Ok(()) => self.settle_websocket(turn),
+            Err(failure) => {
+                turn.env.effects.truncate(effects);
+                failure.log(name);
+                self.websocket_failed_handler(turn);
+            }
+        }
+    }
+
+    /// Tells `websocket.disconnect`, once, and drops the handler.
+    fn tell_disconnect(&mut self, code: u16, reason: &str, turn: &mut Turn<'_>) {
+        let Role::WebSocket(role) = &mut self.role else { return };
+        let Some(mut handler) = role.handler.take() else { return };
+        role.side.peer_left();
+        self.code_told = Some(code);
+        let mut out = Outbox::new(
+            Side::WebSocket(&mut role.side),
+            &mut self.core,
+            &mut self.output,
+            turn.env.reborrow(),
+            self.slot,
+            self.generation,
+        );
+        let event = Event::WebSocketDisconnect { code, reason };
+        if let Err(failure) = call::tell(&mut handler, event, &mut out) {
+            failure.log("websocket.disconnect");
+        }
+        call::drop_guarded(handler);
+        self.core.end();
+    }
+
+    /// After a callback: what it sent is on its way; did it accept, close, refuse, or forget to
+    /// answer?
+    #[inline]
+    pub(super) fn settle_websocket(&mut self, turn: &mut Turn<'_>) {
+        let Role::WebSocket(role) = &mut self.role else { return };
+        role.side.release(&mut self.output);
+        match role.side.order() {
+            order::WebSocket::Open if role.heartbeat.number > 0 => {}
+            order::WebSocket::Open => self.opened(turn),
+            _ => self.settle_unopened(turn),
+        }
+    }
+
+    /// The WebSocket was accepted just now.
+    fn opened(&mut self, turn: &mut Turn<'_>) {
+        let (now, interval) = (turn.env.now, turn.env.config.ping_interval);
+        let random = turn.env.random as u32;
+        if let Some(role) = self.websocket() {
+            role.heartbeat.number = random | 1;
+            role.heartbeat.next_ping = (!interval.is_zero()).then(|| now + interval);
+        }
+        self.trace(turn, &Trace::WebSocketOpened);
+    }
+
+    fn settle_unopened(&mut self, turn: &mut Turn<'_>) {
+        let can_still_answer = self.core.can_still_answer();
+        let Role::WebSocket(role) = &mut self.role else { return };
+        match role.side.order() {
+            order::WebSocket::Connecting if !can_still_answer && role.handler.is_some() => {
+                log::error!("the handler neither accepted nor refused a WebSocket");
+                let text = b"the application gave no answer\n";
+                role.side.deny_by_server(500, text, &mut self.output, &turn.env);
+                self.tell_disconnect(close::ABNORMAL, "", turn);
+                self.close(Cause::HandlerFailed, true);
+            }
+            order::WebSocket::Denying if !can_still_answer => {
+                log::error!("the handler began a denial response and kept nothing to complete it");
+                self.tell_disconnect(close::ABNORMAL, "", turn);
+                self.close(Cause::HandlerFailed, false);
+            }
+            order::WebSocket::Denied => {
+                let linger = !role.side.denial_is_short();
+                self.tell_disconnect(close::ABNORMAL, "", turn);
+                self.close(Cause::AppClosed, linger);
+            }
+            order::WebSocket::CloseSent if role.close_due.is_none() => {
+                role.close_due = Some(turn.env.now + turn.env.config.close_timeout);
+                role.heartbeat.next_ping = None;
+                role.heartbeat.pong_due = None;
+                let code = role.side.sent_code();
+                self.trace(turn, &Trace::CloseSent { code });
+            }
+            _ => {}
+        }
+    }
+
+    /// A FIN while this connection speaks WebSocket.
+    pub(super) fn websocket_peer_ended(&mut self, turn: &mut Turn<'_>) {
+        self.websocket_scope_lost(turn);
+        self.close(Cause::PeerVanished, false);
+    }
+
+    /// The connection ends without the peer's Close: the handler is told the code that we sent,
+    /// or 1006.
+    pub(super) fn websocket_scope_lost(&mut self, turn: &mut Turn<'_>) {
+        let Some(role) = self.websocket() else { return };
+        let code = match role.side.closing() {
+            Closing::ClosedByUs => role.side.sent_code(),
+            _ => close::ABNORMAL,
+        };
+        self.tell_disconnect(code, "", turn);
+    }
+
+    /// A deadline of WebSocket may have passed.
+    pub(super) fn websocket_time(&mut self, turn: &mut Turn<'_>) {
+        let (now, config) = (turn.env.now, turn.env.config);
+        let unread = self.unread_since.is_some();
+        let Role::WebSocket(role) = &mut self.role else { return };
+        if role.close_due.is_some_and(|due| now >= due) {
+            self.set_cause(if self.draining {
+                Cause::Shutdown
+            } else {
+                Cause::DeadlinePassed(Deadline::Close)
+            });
+            return self.abort(turn);
+        }
+        if unread {
+            return;
+        }
+        if role.heartbeat.pong_due.is_some_and(|due| now >= due) {
+            log::info!("WebSocket closed: no pong within {:?}", config.ping_timeout);
+            let cause = Cause::DeadlinePassed(Deadline::Pong);
+            return self.fail(close::INTERNAL_ERROR, "no pong in time", cause, turn);
+        }
+        if role.heartbeat.next_ping.is_some_and(|due| now >= due) {
+            role.heartbeat.next_ping = Some(now + config.ping_interval);
+            // One ping at a time: while its pong is due no other is sent.
+            if role.heartbeat.ping_sent.is_none() && role.is_open() {
+                role.heartbeat.number = role.heartbeat.number.wrapping_add(1).max(1);
+                role.heartbeat.ping_sent = Some(now);
+                let payload = role.heartbeat.number.to_be_bytes();
+                sender::encode_control(self.output.tail(), Opcode::Ping, &payload);
+                self.trace(turn, &Trace::PingSent);
+            }
+        }
+    }
+
+    /// The server is ending: RFC 6455 §7.4.1, 1001 "going away".
+    pub(super) fn websocket_shutdown(&mut self, turn: &mut Turn<'_>) {
+        let code = turn.env.config.shutdown_code;
+        let Role::WebSocket(role) = &mut self.role else { return };
+        match role.side.order() {
+            order::WebSocket::Open => {
+                role.side.close_by_server(code, "the server is shutting down", &mut self.output);
+                self.set_cause(Cause::Shutdown);
+                self.settle_websocket(turn);
+            }
+            order::WebSocket::Connecting => {
+                let text = b"the server is shutting down\n";
+                role.side.deny_by_server(503, text, &mut self.output, &turn.env);
+                self.tell_disconnect(close::ABNORMAL, "", turn);
+                self.close(Cause::Shutdown, true);
+            }
+            _ => {}
+        }
+    }
+}

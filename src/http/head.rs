@@ -1,0 +1,608 @@
+//! The head of a request: request line and field lines (RFC 9112 §2 to §5).
+//!
+//! ```text
+//!  GET /chat?room=1 HTTP/1.1\r\n        request line
+//!  Host: example.com\r\n                field lines: name ":" OWS value OWS
+//!  Accept: */*\r\n
+//!  \r\n                                 the empty line ends the head
+//! ```
+//!
+//! The parser works **line by line in place**. Nothing is copied: a [`Head`] and its
+//! [`FieldSpan`]s are positions in the bytes that were read. Field names are turned into lower
+//! case where they stand, as applications expect them.
+//!
+//! It acts on complete lines only, so how the bytes were split on their way changes neither the
+//! result nor the error. When a head arrives in pieces, [`Progress`] remembers the line it
+//! stopped in and how far that line was searched for its end; checked lines are not checked
+//! again but once, at the end, to collect their positions. A head fed byte by byte costs linear
+//! time.
+//!
+//! ```
+//! use oneport::http::head::{self, Limits, Progress};
+//!
+//! let (mut progress, mut fields) = (Progress::default(), Vec::new());
+//! let mut bytes = b"GET / HTTP/1.1\r\nHost: example.com\r\n".to_vec();
+//! // Not complete yet: the empty line is missing.
+//! assert_eq!(head::parse(&mut bytes, &mut progress, &mut fields, Limits::default()), Ok(None));
+//! bytes.extend_from_slice(b"\r\n");
+//! let head = head::parse(&mut bytes, &mut progress, &mut fields, Limits::default()).unwrap().unwrap();
+//! assert_eq!(head.method.of(&bytes), b"GET");
+//! assert_eq!(fields[0].name.of(&bytes), b"host");
+//! assert_eq!(fields[0].value.of(&bytes), b"example.com");
+//! ```
+
+use super::error::Error;
+use crate::bytes::ascii;
+
+/// A range of bytes, relative to the first byte of the head.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Where it begins.
+    pub start: u32,
+    /// Where it ends; this byte is no longer in it.
+    pub end: u32,
+}
+
+impl Span {
+    #[inline]
+    fn new(start: usize, end: usize) -> Self {
+        // Heads are limited far below 4 GiB (`Limits::max_head`).
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    /// The bytes it stands for.
+    #[inline]
+    pub fn of(self, head: &[u8]) -> &[u8] {
+        &head[self.start as usize..self.end as usize]
+    }
+}
+
+/// One field line: where its name (in lower case) and its value (without white space around
+/// it) stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldSpan {
+    /// The name, in lower case.
+    pub name: Span,
+    /// The value, trimmed.
+    pub value: Span,
+}
+
+/// The versions we speak (RFC 9112 §2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+impl Version {
+    /// As ASGI writes it: `"1.0"` or `"1.1"`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+        }
+    }
+}
+
+/// A complete head. Its fields are in the list that was given to [`parse`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The method, as sent.
+    pub method: Span,
+    /// The request target, as sent.
+    pub target: Span,
+    /// The version.
+    pub version: Version,
+    /// Length of the head with its empty line: the body begins here.
+    pub len: usize,
+}
+
+/// What a head may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a whole head. Default 64 KiB.
+    pub max_head: usize,
+    /// Field lines. Default 100, as with hyper.
+    pub max_fields: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_head: 64 * 1024, max_fields: 100 }
+    }
+}
+
+/// How far the parser came with a head that is not complete yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Begin of the first line that was not complete. 0: the request line itself.
+    line: u32,
+    /// Bytes before this hold no end of that line.
+    searched: u32,
+    /// Field lines that were checked already.
+    fields: u16,
+}
+
+impl Progress {
+    /// Has any line been completed?
+    pub fn has_request_line(self) -> bool {
+        self.line > 0
+    }
+}
+
+/// What one line brought.
+enum Line {
+    /// A field line; the next line begins here.
+    Field(usize),
+    /// The empty line; the head ends here.
+    Empty(usize),
+    /// The line is not complete.
+    Partial,
+}
+
+/// Parses the head at the beginning of `bytes`.
+///
+/// `Ok(None)`: not complete, call again with the same bytes and more behind them, and with the
+/// same `progress`. `fields` is a list to be reused; it holds the result of the last call that
+/// returned a head. After a head or an error, begin the next with a fresh `progress`.
+#[inline]
+pub fn parse(
+    bytes: &mut [u8],
+    progress: &mut Progress,
+    fields: &mut Vec<FieldSpan>,
+    limits: Limits,
+) -> Result<Option<Head>, Error> {
+    if *progress == Progress::default() {
+        parse_lines(bytes, progress, fields, limits)
+    } else {
+        resume(bytes, progress, fields, limits)
+    }
+}
+
+/// Goes on with a head of which some lines are checked already.
+#[cold]
+fn resume(
+    bytes: &mut [u8],
+    progress: &mut Progress,
+    fields: &mut Vec<FieldSpan>,
+    limits: Limits,
+) -> Result<Option<Head>, Error> {
+    // Search only what is new; without an end of line there is nothing to do.
+    if memchr::memchr(b'\n', &bytes[progress.searched as usize..]).is_none() {
+        return partial(bytes, progress, progress.line as usize, limits);
+    }
+    if progress.line == 0 {
+        return parse_lines(bytes, progress, fields, limits);
+    }
+    fields.clear();
+    let mut at = progress.line as usize;
+    loop {
+        match parse_field_line(bytes, at, fields, limits)? {
+            Line::Field(next) => {
+                at = next;
+                progress.fields += 1;
+                if usize::from(progress.fields) > limits.max_fields {
+                    return Err(Error::TooManyFields);
+                }
+            }
+            Line::Partial => return partial(bytes, progress, at, limits),
+            // All lines are there: once more over the whole, for the positions.
+            Line::Empty(_) => {
+                *progress = Progress::default();
+                return parse_lines(bytes, progress, fields, limits);
+            }
+        }
+    }
+}
+
+fn parse_lines(
+    bytes: &mut [u8],
+    progress: &mut Progress,
+    fields: &mut Vec<FieldSpan>,
+    limits: Limits,
+) -> Result<Option<Head>, Error> {
+    fields.clear();
+    let Some((mut head, mut at)) = parse_request_line(bytes, limits)? else {
+        return partial(bytes, progress, 0, limits);
+    };
+    loop {
+        match parse_field_line(bytes, at, fields, limits)? {
+            Line::Field(next) => {
+                at = next;
+                if fields.len() > limits.max_fields {
+                    return Err(Error::TooManyFields);
+                }
+            }
+            Line::Empty(end) => {
+                head.len = end;
+                return Ok(Some(head));
+            }
+            Line::Partial => {
+                progress.fields = fields.len() as u16;
+                return partial(bytes, progress, at, limits);
+            }
+        }
+    }
+}
+
+/// The line that begins at `line` is not complete: wait for more, within the limit.
+#[cold]
+fn partial(
+    bytes: &[u8],
+    progress: &mut Progress,
+    line: usize,
+    limits: Limits,
+) -> Result<Option<Head>, Error> {
+    if bytes.len() >= limits.max_head {
+        return Err(too_large(line));
+    }
+    progress.line = line as u32;
+    progress.searched = bytes.len() as u32;
+    Ok(None)
+}
+
+const fn too_large(line: usize) -> Error {
+    if line == 0 { Error::TargetTooLong } else { Error::HeadTooLarge }
+}
+
+/// Reports `error` for the line that begins at `line`, but only once the line is complete and
+/// within the limit: then it makes no difference how the bytes were split on their way.
+#[cold]
+fn complain(bytes: &[u8], line: usize, error: Error, limits: Limits) -> Result<(), Error> {
+    match memchr::memchr(b'\n', &bytes[line..]) {
+        None => Ok(()),
+        Some(end) if line + end + 1 > limits.max_head => Err(too_large(line)),
+        Some(_) => Err(error),
+    }
+}
+
+/// RFC 9112 §3: `request-line = method SP request-target SP HTTP-version`.
+///
+/// Gives the head so far and the place where the next line begins; `None` if the line is not
+/// complete.
+#[inline]
+fn parse_request_line(bytes: &[u8], limits: Limits) -> Result<Option<(Head, usize)>, Error> {
+    // A TLS ClientHello begins with a handshake record (RFC 8446 §5.1: type 22). It contains no
+    // line, so it would wait for the deadline; say at once what is wrong.
+    if bytes.first() == Some(&0x16) {
+        return Err(Error::TlsOnPlainPort);
+    }
+    match scan_request_line(bytes) {
+        Ok(Some((head, next))) if next <= limits.max_head => Ok(Some((head, next))),
+        Ok(Some(_)) => Err(Error::TargetTooLong),
+        Ok(None) => Ok(None),
+        Err(error) => complain(bytes, 0, error, limits).map(|()| None),
+    }
+}
+
+#[inline]
+fn scan_request_line(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
+    // RFC 9110 §9.1: the method is a token, and case-sensitive.
+    let Some(method_end) = bytes.iter().position(|&byte| !ascii::is_tchar(byte)) else {
+        return Ok(None);
+    };
+    if bytes[method_end] != b' ' || method_end == 0 {
+        return Err(Error::RequestLine);
+    }
+    // RFC 9112 §3: exactly one space. More lenient parsers take several, and disagree about
+    // what the target is.
+    let target = method_end + 1;
+    let target_end = ascii::visible_end(bytes, target);
+    let Some(&after) = bytes.get(target_end) else {
+        return Ok(None);
+    };
+    if after != b' ' || target_end == target {
+        return Err(if after >= 0x80 { Error::Target } else { Error::RequestLine });
+    }
+    let rest = &bytes[target_end + 1..];
+    let version = match rest.first_chunk::<10>() {
+        Some(b"HTTP/1.1\r\n") => Version::Http11,
+        Some(b"HTTP/1.0\r\n") => Version::Http10,
+        _ => return unusual_version(rest).map(|()| None),
+    };
+    let head = Head {
+        method: Span::new(0, method_end),
+        target: Span::new(target, target_end),
+        version,
+        len: 0,
+    };
+    Ok(Some((head, target_end + 11)))
+}
+
+/// What follows the target is not one of the two versions with its CR LF.
+#[cold]
+fn unusual_version(rest: &[u8]) -> Result<(), Error> {
+    let line = match memchr::memchr(b'\n', rest) {
+        None => return Ok(()),
+        Some(end) => &rest[..end],
+    };
+    let Some(line) = line.strip_suffix(b"\r") else {
+        return Err(Error::BareLf);
+    };
+    // RFC 9112 §2.3: `HTTP-version = HTTP-name "/" DIGIT "." DIGIT`, the name in capitals.
+    match line {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Err(Error::VersionNotSupported)
+        }
+        _ if line.contains(&b'\r') => Err(Error::BareCr),
+        _ if line.contains(&b' ') => Err(Error::RequestLine),
+        _ => Err(Error::Version),
+    }
+}
+
+/// RFC 9112 §5: `field-line = field-name ":" OWS field-value OWS`, or the empty line.
+#[inline]
+fn parse_field_line(
+    bytes: &mut [u8],
+    line: usize,
+    fields: &mut Vec<FieldSpan>,
+    limits: Limits,
+) -> Result<Line, Error> {
+    let error = match scan_field_line(bytes, line, fields) {
+        Ok(Line::Field(next) | Line::Empty(next)) if next > limits.max_head => {
+            return Err(Error::HeadTooLarge);
+        }
+        Ok(done) => return Ok(done),
+        Err(error) => error,
+    };
+    complain(bytes, line, error, limits).map(|()| Line::Partial)
+}
+
+#[inline]
+fn scan_field_line(
+    bytes: &mut [u8],
+    line: usize,
+    fields: &mut Vec<FieldSpan>,
+) -> Result<Line, Error> {
+    let name = &mut bytes[line..];
+    let mut name_len = 0;
+    for byte in name.iter_mut() {
+        let lower = ascii::TCHAR_LOWER[usize::from(*byte)];
+        if lower == 0 {
+            break;
+        }
+        *byte = lower;
+        name_len += 1;
+    }
+    let colon = line + name_len;
+    match bytes.get(colon) {
+        Some(b':') if name_len > 0 => {}
+        Some(&other) => return unusual_line(bytes, line, colon, other),
+        None => return Ok(Line::Partial),
+    }
+    let mut value = colon + 1;
+    while let Some(b' ' | b'\t') = bytes.get(value) {
+        value += 1;
+    }
+    let end = ascii::field_value_end(bytes, value);
+    match bytes.get(end..end + 2) {
+        Some(b"\r\n") => {}
+        _ => return unusual_end(bytes, end).map(|()| Line::Partial),
+    }
+    // OWS behind the value belongs to the line, not to the value.
+    let mut value_end = end;
+    while value_end > value && matches!(bytes[value_end - 1], b' ' | b'\t') {
+        value_end -= 1;
+    }
+    fields.push(FieldSpan {
+        name: Span::new(line, colon),
+        value: Span::new(value, value_end),
+    });
+    Ok(Line::Field(end + 2))
+}
+
+/// A line that does not begin with `name ":"`: the end of the head, or a mistake.
+#[inline]
+fn unusual_line(bytes: &[u8], line: usize, at: usize, found: u8) -> Result<Line, Error> {
+    if at == line && found == b'\r' {
+        return match bytes.get(at + 1) {
+            Some(b'\n') => Ok(Line::Empty(at + 2)),
+            Some(_) => Err(Error::BareCr),
+            None => Ok(Line::Partial),
+        };
+    }
+    Err(match found {
+        // RFC 9112 §5.2: a line that begins with white space continues the one before it. Some
+        // parsers take it, some do not: that is how a length is hidden (CVE-2024-27982).
+        b' ' | b'\t' if at == line => Error::ObsFold,
+        // RFC 9112 §5.1: "a server MUST reject".
+        b' ' | b'\t' if bytes[at..].iter().find(|b| !matches!(b, b' ' | b'\t')) == Some(&b':') => {
+            Error::SpaceBeforeColon
+        }
+        b'\n' if at == line => Error::BareLf,
+        _ => Error::FieldName,
+    })
+}
+
+/// The value did not end with CR LF.
+#[cold]
+fn unusual_end(bytes: &[u8], end: usize) -> Result<(), Error> {
+    match (bytes.get(end), bytes.get(end + 1)) {
+        (None, _) | (Some(b'\r'), None) => Ok(()),
+        (Some(b'\r'), Some(_)) => Err(Error::BareCr),
+        (Some(b'\n'), _) => Err(Error::BareLf),
+        _ => Err(Error::FieldValue),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+    type Outcome = Result<Option<(Vec<u8>, Vec<u8>, Version, Fields, usize)>, Error>;
+
+    fn collect(bytes: &[u8], head: Head, fields: &[FieldSpan]) -> Outcome {
+        Ok(Some((
+            head.method.of(bytes).to_vec(),
+            head.target.of(bytes).to_vec(),
+            head.version,
+            fields
+                .iter()
+                .map(|f| (f.name.of(bytes).to_vec(), f.value.of(bytes).to_vec()))
+                .collect(),
+            head.len,
+        )))
+    }
+
+    /// Parses `input` as if it had arrived in the pieces that `cuts` makes.
+    fn parse_in_pieces(input: &[u8], cuts: &[usize], limits: Limits) -> Outcome {
+        let (mut progress, mut fields) = (Progress::default(), Vec::new());
+        let mut bytes = Vec::new();
+        let mut from = 0;
+        for &cut in cuts.iter().chain([&input.len()]) {
+            bytes.extend_from_slice(&input[from..cut]);
+            from = cut;
+            if let Some(head) = parse(&mut bytes, &mut progress, &mut fields, limits)? {
+                return collect(&bytes, head, &fields);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whole, byte by byte and split at every position: always the same.
+    fn parse_every_way(input: &[u8], limits: Limits) -> Outcome {
+        let whole = parse_in_pieces(input, &[], limits);
+        let each: Vec<usize> = (1..input.len()).collect();
+        assert_eq!(parse_in_pieces(input, &each, limits), whole, "byte by byte");
+        for cut in 1..input.len() {
+            assert_eq!(parse_in_pieces(input, &[cut], limits), whole, "split at {cut}");
+        }
+        whole
+    }
+
+    fn head(input: &[u8]) -> Outcome {
+        parse_every_way(input, Limits::default())
+    }
+
+    fn ok(input: &[u8]) -> (String, String, Version, Vec<(String, String)>) {
+        let (method, target, version, fields, len) =
+            head(input).expect("accepted").expect("complete");
+        assert_eq!(len, input.len());
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (
+            text(method),
+            text(target),
+            version,
+            fields.into_iter().map(|(n, v)| (text(n), text(v))).collect(),
+        )
+    }
+
+    #[test]
+    fn the_example_of_rfc_9112_section_3() {
+        let (method, target, version, fields) =
+            ok(b"GET /where?q=now HTTP/1.1\r\nHost: www.example.org\r\n\r\n");
+        assert_eq!((method.as_str(), target.as_str()), ("GET", "/where?q=now"));
+        assert_eq!(version, Version::Http11);
+        assert_eq!(fields, [("host".into(), "www.example.org".into())]);
+    }
+
+    #[test]
+    fn names_become_lower_case_and_values_lose_the_white_space_around_them() {
+        let (.., fields) = ok(
+            b"POST /a HTTP/1.0\r\nX-Mixed-CASE: \t a  b \t\r\nEmpty:\r\nBlank:  \r\nHigh:\xff\xfe\r\nTab:a\tb\r\nColon:a:b\r\n\r\n",
+        );
+        let expected = [
+            ("x-mixed-case", "a  b"),
+            ("empty", ""),
+            ("blank", ""),
+            ("high", "\u{fffd}\u{fffd}"),
+            ("tab", "a\tb"),
+            ("colon", "a:b"),
+        ];
+        assert_eq!(fields, expected.map(|(n, v)| (n.to_string(), v.to_string())));
+    }
+
+    #[test]
+    fn an_incomplete_head_waits() {
+        for input in ["", "G", "GET", "GET / HTTP/1.1", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA: b\r\n\r"] {
+            assert_eq!(head(input.as_bytes()), Ok(None), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn every_broken_rule_is_told_apart() {
+        let rows: &[(&[u8], Error)] = &[
+            (b"\x16\x03\x01\x02", Error::TlsOnPlainPort),
+            (b" GET / HTTP/1.1\r\n", Error::RequestLine),
+            (b"GET  / HTTP/1.1\r\n", Error::RequestLine),
+            (b"GET /  HTTP/1.1\r\n", Error::RequestLine),
+            (b"GET / HTTP/1.1 \r\n", Error::RequestLine),
+            (b"GET /a b HTTP/1.1\r\n", Error::RequestLine),
+            (b"GET\t/ HTTP/1.1\r\n", Error::RequestLine),
+            (b"G(T / HTTP/1.1\r\n", Error::RequestLine),
+            (b"GET /\r\n", Error::RequestLine),
+            (b"\r\nGET / HTTP/1.1\r\n", Error::RequestLine),
+            (b"GET /\xc3\xa4 HTTP/1.1\r\n", Error::Target),
+            (b"GET /\x00 HTTP/1.1\r\n", Error::RequestLine),
+            (b"GET / HTTP/2.0\r\n", Error::VersionNotSupported),
+            (b"PRI * HTTP/2.0\r\n", Error::VersionNotSupported),
+            (b"GET / HTTP/1.2\r\n", Error::VersionNotSupported),
+            (b"GET / HTTP/0.9\r\n", Error::VersionNotSupported),
+            (b"GET / http/1.1\r\n", Error::Version),
+            (b"GET / HTTP/1.10\r\n", Error::Version),
+            (b"GET / HTTP/11\r\n", Error::Version),
+            (b"GET / \r\n", Error::Version),
+            (b"GET / HTTP/1.1\n", Error::BareLf),
+            (b"GET / HTTP/1.1\rX\r\n", Error::BareCr),
+            (b"GET / HTTP/1.1\r\nA: b\n\r\n", Error::BareLf),
+            (b"GET / HTTP/1.1\r\nA: b\r\n\n", Error::BareLf),
+            (b"GET / HTTP/1.1\r\nA: b\rc\r\n", Error::BareCr),
+            (b"GET / HTTP/1.1\r\nA: b\r\r\n", Error::BareCr),
+            (b"GET / HTTP/1.1\r\n\rX\r\n", Error::BareCr),
+            (b"GET / HTTP/1.1\r\nA : b\r\n", Error::SpaceBeforeColon),
+            (b"GET / HTTP/1.1\r\nA\t: b\r\n", Error::SpaceBeforeColon),
+            (b"GET / HTTP/1.1\r\n A: b\r\n", Error::ObsFold),
+            (b"GET / HTTP/1.1\r\nA: b\r\n\tc\r\n", Error::ObsFold),
+            (b"GET / HTTP/1.1\r\n: b\r\n", Error::FieldName),
+            (b"GET / HTTP/1.1\r\nA\r\n", Error::FieldName),
+            (b"GET / HTTP/1.1\r\nA b: c\r\n", Error::FieldName),
+            (b"GET / HTTP/1.1\r\nA\xff: c\r\n", Error::FieldName),
+            (b"GET / HTTP/1.1\r\nA: \x00\r\n", Error::FieldValue),
+            (b"GET / HTTP/1.1\r\nA: a\x0bb\r\n", Error::FieldValue),
+            (b"GET / HTTP/1.1\r\nA: a\x7fb\r\n", Error::FieldValue),
+        ];
+        for (input, error) in rows {
+            let text = String::from_utf8_lossy(input);
+            assert_eq!(head(input), Err(*error), "{text:?}");
+            let mut longer = input.to_vec();
+            longer.extend_from_slice(b"More: fields\r\n\r\n");
+            assert_eq!(head(&longer), Err(*error), "{text:?} with more behind it");
+        }
+    }
+
+    #[test]
+    fn the_limits_hold_exactly() {
+        let limits = Limits { max_head: 60, max_fields: 3 };
+        let request = "GET / HTTP/1.1\r\n";
+        for (pad, expected) in [(60 - 16 - 5 - 2, true), (60 - 16 - 5 - 1, false)] {
+            let input = format!("{request}A: {}\r\n\r\n", "v".repeat(pad));
+            let outcome = parse_every_way(input.as_bytes(), limits);
+            if expected {
+                assert_eq!(input.len(), 60);
+                assert!(outcome.unwrap().is_some());
+            } else {
+                assert_eq!(outcome, Err(Error::HeadTooLarge));
+            }
+        }
+        let long_target = format!("GET /{} HTTP/1.1\r\n\r\n", "t".repeat(60));
+        assert_eq!(parse_every_way(long_target.as_bytes(), limits), Err(Error::TargetTooLong));
+        let three = format!("{request}A:1\r\nB:2\r\nC:3\r\n\r\n");
+        assert!(parse_every_way(three.as_bytes(), limits).unwrap().is_some());
+        let four = format!("{request}A:1\r\nB:2\r\nC:3\r\nD:4\r\n\r\n");
+        assert_eq!(parse_every_way(four.as_bytes(), limits), Err(Error::TooManyFields));
+    }
+
+    #[test]
+    fn a_head_fed_byte_by_byte_is_searched_once() {
+        // 60 KB in one field line, a byte at a time: quadratic work would be 1.8 billion steps.
+        let input = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "v".repeat(60_000));
+        let each: Vec<usize> = (1..input.len()).collect();
+        let outcome = parse_in_pieces(input.as_bytes(), &each, Limits::default());
+        assert!(outcome.unwrap().is_some());
+    }
+}

@@ -1,0 +1,692 @@
+//! The sender half: a status, fields and pieces of a body become bytes.
+//!
+//! The head is written at once but stays **open**: which framing field it gets (RFC 9112 §6) is
+//! known when the first piece of the body comes. If that piece is all there is, its length is
+//! stated; otherwise the body is chunked. A length that the application gives is kept, and held
+//! to.
+
+use super::chunked;
+use super::date::Prefab;
+use super::head::Version;
+use super::headers::list_elements;
+use crate::bytes::ascii;
+
+/// A field as an application sends it: name and value.
+pub type Field<'a> = (&'a [u8], &'a [u8]);
+
+/// What an application sent cannot be sent as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// RFC 9110 §15: a final status code has three digits and is not 1xx.
+    Status,
+    /// RFC 9110 §5.1: a field name is a token.
+    FieldName,
+    /// RFC 9110 §5.5: a field value has no control bytes.
+    FieldValue,
+    /// RFC 9110 §8.6: Content-Length is a number, and there is one.
+    ContentLength,
+    /// RFC 9110 §8.6: more bytes of body than Content-Length said.
+    BodyLongerThanContentLength,
+    /// RFC 9110 §6.5.1: a field that may not stand in a trailer section.
+    TrailerField,
+    /// RFC 6455 §4.2.2: a field that belongs to the handshake, not to the application.
+    HandshakeField,
+    /// RFC 6455 §4.2.2: a subprotocol that the client did not offer.
+    Subprotocol,
+    /// RFC 6455 §7.4: a close code that may not appear on the wire.
+    CloseCode,
+    /// A path that is not absolute, or a file that cannot be read.
+    Path,
+}
+
+impl Invalid {
+    /// The rule in one line.
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Invalid::Status => "a response status must be 200 to 999",
+            Invalid::FieldName => "a field name must be a token (RFC 9110 §5.1)",
+            Invalid::FieldValue => {
+                "a field value must not contain CR, LF, NUL or other control bytes (RFC 9110 §5.5)"
+            }
+            Invalid::ContentLength => "content-length must be one decimal number (RFC 9110 §8.6)",
+            Invalid::BodyLongerThanContentLength => {
+                "the body is longer than its content-length (RFC 9110 §8.6)"
+            }
+            Invalid::TrailerField => {
+                "framing, routing and authentication fields must not be trailers (RFC 9110 §6.5.1)"
+            }
+            Invalid::HandshakeField => {
+                "upgrade, connection and sec-websocket fields are the handshake's own (RFC 6455 §4.2.2)"
+            }
+            Invalid::Subprotocol => "only a subprotocol that the client offered may be chosen (RFC 6455 §4.2.2)",
+            Invalid::CloseCode => "this close code may not be sent: use 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 §7.4)",
+            Invalid::Path => "the path must be absolute and name a file that can be read",
+        }
+    }
+}
+
+/// What the sender must know of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// Its version.
+    pub version: Version,
+    /// RFC 9110 §9.3.2: the answer to HEAD has the fields of a body and no body.
+    pub is_head: bool,
+    /// May the connection persist?
+    pub persist: bool,
+    /// Does the client take trailer fields?
+    pub te_trailers: bool,
+}
+
+/// How the body is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyForm {
+    /// Not known before the first piece.
+    Undecided,
+    /// This many bytes are still due.
+    Length(u64),
+    Chunked,
+    /// RFC 9112 §6.3 no. 8: until the connection ends, for HTTP/1.0.
+    UntilClose,
+    /// RFC 9112 §6.3 no. 1: none may be sent (HEAD, 204, 304).
+    Forbidden,
+}
+
+/// How the payload of one piece goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payload {
+    /// The payload itself is to be sent (not so for HEAD).
+    pub send: bool,
+    /// These bytes follow it.
+    pub after: &'static [u8],
+}
+
+/// One response.
+#[derive(Debug)]
+pub struct Sender {
+    request: Request,
+    form: BodyForm,
+    status: u16,
+    /// The head has no empty line yet.
+    open: bool,
+    /// Trailers were announced by the application.
+    trailers: bool,
+    /// The application gave a Content-Length.
+    length_given: bool,
+    /// Bytes of body that the application gave.
+    pub(crate) body_bytes: u64,
+}
+
+impl Sender {
+    /// For the answer to this request.
+    #[inline]
+    pub fn new(request: Request) -> Self {
+        Self {
+            request,
+            form: BodyForm::Undecided,
+            status: 0,
+            open: false,
+            trailers: false,
+            length_given: false,
+            body_bytes: 0,
+        }
+    }
+
+    /// May the connection persist after this response?
+    #[inline]
+    pub fn persists(&self) -> bool {
+        self.request.persist
+    }
+
+    /// The connection must end after this response. Has an effect on the wire until the head is
+    /// closed.
+    pub fn do_not_persist(&mut self) {
+        self.request.persist = false;
+    }
+
+    /// The status that was sent, 0 before.
+    #[inline]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Has the head no empty line yet?
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Writes status line and fields; the head stays open for its framing field.
+    ///
+    /// # Errors
+    /// What is wrong with the application's status or fields. Then `out` holds half a head: the
+    /// caller truncates it.
+    #[inline]
+    pub fn start(
+        &mut self,
+        out: &mut Vec<u8>,
+        prefab: &Prefab,
+        status: u16,
+        fields: &[Field<'_>],
+        trailers: bool,
+    ) -> Result<(), Invalid> {
+        // RFC 9110 §15.2: 1xx is interim; it cannot end an exchange.
+        if !(200..=999).contains(&status) {
+            return Err(Invalid::Status);
+        }
+        self.status = status;
+        self.trailers = trailers;
+        self.open = true;
+        // RFC 9112 §6.3 no. 1.
+        self.form = if self.request.is_head || matches!(status, 204 | 304) {
+            BodyForm::Forbidden
+        } else {
+            BodyForm::Undecided
+        };
+        let begin = out.len();
+        if status == 200 {
+            out.extend_from_slice(prefab.ok());
+        } else {
+            write_status_line(out, status);
+            out.extend_from_slice(prefab.server());
+            out.extend_from_slice(prefab.date());
+        }
+        let mut own = Own::default();
+        for &(name, value) in fields {
+            self.field(out, name, value, &mut own)?;
+        }
+        if own.date || own.server {
+            replace_prefab(out, begin, status, prefab, own);
+        }
+        Ok(())
+    }
+
+    /// One field of the application.
+    #[inline]
+    fn field(
+        &mut self,
+        out: &mut Vec<u8>,
+        name: &[u8],
+        value: &[u8],
+        own: &mut Own,
+    ) -> Result<(), Invalid> {
+        match name.len() {
+            4 => own.date |= name.eq_ignore_ascii_case(b"date"),
+            6 => own.server |= name.eq_ignore_ascii_case(b"server"),
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                // The Connection field is ours, so that it tells the truth. A wish to end the
+                // connection is granted.
+                if list_elements(value).any(|o| o.eq_ignore_ascii_case(b"close")) {
+                    self.request.persist = false;
+                }
+                return check_value(value);
+            }
+            10 if name.eq_ignore_ascii_case(b"keep-alive") => return check_value(value),
+            14 if name.eq_ignore_ascii_case(b"content-length") => return self.length(out, value),
+            // The transfer coding is ours (ASGI: a server must ignore the application's).
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => return check_value(value),
+            _ => {}
+        }
+        append_field(out, name, value)
+    }
+
+    fn length(&mut self, out: &mut Vec<u8>, value: &[u8]) -> Result<(), Invalid> {
+        let length = ascii::parse_decimal(value).map_err(|_| Invalid::ContentLength)?;
+        if std::mem::replace(&mut self.length_given, true) {
+            return Err(Invalid::ContentLength);
+        }
+        // RFC 9110 §8.6: no Content-Length with 204. For HEAD and 304 it tells what GET would
+        // have got.
+        match self.form {
+            BodyForm::Forbidden if self.status == 204 => return Ok(()),
+            BodyForm::Forbidden => {}
+            _ => self.form = BodyForm::Length(length),
+        }
+        append_field(out, b"content-length", value)
+    }
+
+    /// Announces the next piece of body: closes the head if it is open, and writes what stands
+    /// before the payload.
+    ///
+    /// # Errors
+    /// [`Invalid::BodyLongerThanContentLength`]; nothing was written then.
+    #[inline]
+    pub fn piece(&mut self, out: &mut Vec<u8>, len: usize, more: bool) -> Result<Payload, Invalid> {
+        if let BodyForm::Length(left) = self.form
+            && len as u64 > left
+        {
+            return Err(Invalid::BodyLongerThanContentLength);
+        }
+        self.body_bytes += len as u64;
+        if self.open {
+            self.close_head(out, if more { None } else { Some(len) });
+        }
+        Ok(match &mut self.form {
+            BodyForm::Length(left) => {
+                *left -= len as u64;
+                Payload { send: true, after: b"" }
+            }
+            BodyForm::Chunked => {
+                // RFC 9112 §7.1: a chunk of size 0 would be the last one.
+                if len > 0 {
+                    let (line, n) = chunked::encode_size(len);
+                    out.extend_from_slice(&line[..n]);
+                }
+                let after: &[u8] = match (len, more || self.sends_trailers()) {
+                    (0, true) => b"",
+                    (0, false) => b"0\r\n\r\n",
+                    (_, true) => b"\r\n",
+                    (_, false) => b"\r\n0\r\n\r\n",
+                };
+                Payload { send: true, after }
+            }
+            BodyForm::UntilClose => Payload { send: true, after: b"" },
+            BodyForm::Forbidden | BodyForm::Undecided => Payload { send: false, after: b"" },
+        })
+    }
+
+    /// Closes the head: framing field, Connection, empty line. `whole` is the length of the
+    /// body if its only piece is at hand.
+    pub fn close_head(&mut self, out: &mut Vec<u8>, whole: Option<usize>) {
+        debug_assert!(self.open, "a head is closed once");
+        self.open = false;
+        match (self.form, whole) {
+            (BodyForm::Undecided, Some(len)) if !self.trailers => {
+                self.form = BodyForm::Length(len as u64);
+                write_content_length(out, len);
+            }
+            (BodyForm::Undecided, _) if self.request.version == Version::Http11 => {
+                // RFC 9112 §6.1: a server sends Transfer-Encoding to HTTP/1.1 and later only.
+                self.form = BodyForm::Chunked;
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+            (BodyForm::Undecided, _) => {
+                self.form = BodyForm::UntilClose;
+                self.request.persist = false;
+            }
+            // RFC 9110 §9.3.2: HEAD should get the fields that GET would get. An application
+            // that gave no length but the whole body said how long it is.
+            (BodyForm::Forbidden, Some(len))
+                if self.request.is_head && !self.length_given && !matches!(self.status, 204 | 304) =>
+            {
+                write_content_length(out, len);
+            }
+            _ => {}
+        }
+        // RFC 9112 §9.6: say that the connection ends. RFC 9112 §9.3: HTTP/1.0 persists only if
+        // both sides say so.
+        if !self.request.persist {
+            out.extend_from_slice(b"connection: close\r\n");
+        } else if self.request.version == Version::Http10 {
+            out.extend_from_slice(b"connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Will trailer fields really be written? Only into a chunked body and only to a client
+    /// that takes them (RFC 9110 §6.5.1).
+    #[inline]
+    pub fn sends_trailers(&self) -> bool {
+        self.trailers && self.request.te_trailers && self.form == BodyForm::Chunked
+    }
+
+    /// Writes a part of the trailer section; `last` ends it.
+    ///
+    /// # Errors
+    /// What is wrong with a field; `out` holds half a section then: the caller truncates it.
+    pub fn trailers(
+        &mut self,
+        out: &mut Vec<u8>,
+        begin: bool,
+        fields: &[Field<'_>],
+        last: bool,
+    ) -> Result<(), Invalid> {
+        let send = self.sends_trailers();
+        let mark = out.len();
+        if begin {
+            out.extend_from_slice(b"0\r\n");
+        }
+        for &(name, value) in fields {
+            if !may_be_trailer(name) {
+                return Err(Invalid::TrailerField);
+            }
+            append_field(out, name, value)?;
+        }
+        if last {
+            out.extend_from_slice(b"\r\n");
+        }
+        if !send {
+            out.truncate(mark);
+        }
+        Ok(())
+    }
+
+    /// Are bytes of an announced length missing? Then the connection must be cut: a peer could
+    /// not tell the end of this response from the beginning of the next.
+    #[inline]
+    pub fn is_short(&self) -> bool {
+        matches!(self.form, BodyForm::Length(left) if left > 0)
+    }
+}
+
+/// Fields of the prefab that the application sets itself.
+#[derive(Debug, Clone, Copy, Default)]
+struct Own {
+    date: bool,
+    server: bool,
+}
+
+/// The application's Date or Server takes the place of ours.
+#[cold]
+fn replace_prefab(out: &mut Vec<u8>, begin: usize, status: u16, prefab: &Prefab, own: Own) {
+    let fields = if status == 200 {
+        out[begin + prefab.ok().len()..].to_vec()
+    } else {
+        let status_line = memchr::memchr(b'\n', &out[begin..]).map_or(0, |at| at + 1);
+        let ours = status_line + prefab.server().len() + prefab.date().len();
+        out[begin + ours..].to_vec()
+    };
+    out.truncate(begin);
+    write_status_line(out, status);
+    if !own.server {
+        out.extend_from_slice(prefab.server());
+    }
+    if !own.date {
+        out.extend_from_slice(prefab.date());
+    }
+    out.extend_from_slice(&fields);
+}
+
+/// RFC 9112 §4: `status-line = HTTP-version SP status-code SP [ reason-phrase ] CRLF`.
+///
+/// The version is the highest we speak, also towards HTTP/1.0 (RFC 9110 §6.2).
+pub fn write_status_line(out: &mut Vec<u8>, status: u16) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(out, usize::from(status));
+    out.push(b' ');
+    out.extend_from_slice(reason_phrase(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `name: value CRLF` after checking both.
+///
+/// # Errors
+/// [`Invalid::FieldName`], [`Invalid::FieldValue`]; nothing was written then.
+#[inline]
+pub fn append_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
+    if !ascii::is_token(name) {
+        return Err(Invalid::FieldName);
+    }
+    check_value(value)?;
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+#[inline]
+fn check_value(value: &[u8]) -> Result<(), Invalid> {
+    if ascii::is_field_value(value) { Ok(()) } else { Err(Invalid::FieldValue) }
+}
+
+/// RFC 9110 §6.5.1: not for framing, routing, request modifiers, authentication, response
+/// control data or content format.
+fn may_be_trailer(name: &[u8]) -> bool {
+    const NEVER: [&[u8]; 12] = [
+        b"transfer-encoding",
+        b"content-length",
+        b"host",
+        b"connection",
+        b"te",
+        b"trailer",
+        b"upgrade",
+        b"set-cookie",
+        b"authorization",
+        b"www-authenticate",
+        b"content-type",
+        b"content-encoding",
+    ];
+    !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
+}
+
+#[inline]
+fn write_content_length(out: &mut Vec<u8>, len: usize) {
+    out.extend_from_slice(b"content-length: ");
+    write_decimal(out, len);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a number in decimal digits.
+#[inline]
+pub fn write_decimal(out: &mut Vec<u8>, mut number: usize) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// The phrase of RFC 9110 §15 (and others of the registry) for a status code, or "".
+pub const fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        103 => "Early Hints",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: Request = Request {
+        version: Version::Http11,
+        is_head: false,
+        persist: true,
+        te_trailers: false,
+    };
+
+    fn prefab() -> Prefab {
+        Prefab::new(None, false)
+    }
+
+    /// The bytes of a response made of `pieces`.
+    fn response(request: Request, status: u16, fields: &[Field<'_>], pieces: &[&str]) -> String {
+        let mut sender = Sender::new(request);
+        let mut out = Vec::new();
+        sender.start(&mut out, &prefab(), status, fields, false).unwrap();
+        for (n, piece) in pieces.iter().enumerate() {
+            let payload = sender.piece(&mut out, piece.len(), n + 1 < pieces.len()).unwrap();
+            if payload.send {
+                out.extend_from_slice(piece.as_bytes());
+            }
+            out.extend_from_slice(payload.after);
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_whole_body_at_hand_gets_a_length_and_pieces_are_chunked() {
+        assert_eq!(
+            response(GET, 200, &[(b"content-type", b"text/plain")], &["Hello"]),
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nHello"
+        );
+        assert_eq!(
+            response(GET, 200, &[], &["Hello", "", "World"]),
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nHello\r\n5\r\nWorld\r\n0\r\n\r\n"
+        );
+        assert_eq!(
+            response(GET, 200, &[(b"Content-Length", b"10")], &["Hello", "World"]),
+            "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nHelloWorld"
+        );
+    }
+
+    #[test]
+    fn no_body_where_none_may_be_rfc_9112_section_6_3() {
+        let head = Request { is_head: true, ..GET };
+        assert_eq!(response(head, 200, &[], &["Hello"]), "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
+        assert_eq!(
+            response(head, 200, &[(b"content-length", b"9")], &["Hello"]),
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"
+        );
+        assert_eq!(response(GET, 204, &[(b"content-length", b"5")], &["Hello"]), "HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(
+            response(GET, 304, &[(b"content-length", b"5")], &[""]),
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn http_1_0_gets_no_chunks() {
+        let old = Request { version: Version::Http10, ..GET };
+        assert_eq!(
+            response(old, 200, &[], &["a", "b"]),
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nab"
+        );
+        assert_eq!(
+            response(old, 200, &[], &["ab"]),
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nab"
+        );
+    }
+
+    #[test]
+    fn the_connection_and_transfer_encoding_fields_are_ours() {
+        assert_eq!(
+            response(GET, 200, &[(b"Connection", b"close"), (b"Transfer-Encoding", b"gzip")], &[""]),
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        assert_eq!(
+            response(GET, 200, &[(b"connection", b"keep-alive, x")], &[""]),
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn an_applications_date_or_server_replaces_ours() {
+        let mut prefab = Prefab::new(Some("oneport"), true);
+        prefab.refresh(std::time::SystemTime::UNIX_EPOCH);
+        for status in [200, 404] {
+            let mut out = Vec::new();
+            let fields: &[Field<'_>] = &[(b"a", b"1"), (b"Date", b"today"), (b"b", b"2")];
+            Sender::new(GET).start(&mut out, &prefab, status, fields, false).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let phrase = reason_phrase(status);
+            assert_eq!(
+                text,
+                format!("HTTP/1.1 {status} {phrase}\r\nserver: oneport\r\na: 1\r\nDate: today\r\nb: 2\r\n")
+            );
+        }
+    }
+
+    #[test]
+    fn what_could_split_a_response_is_refused() {
+        let start = |status, name: &[u8], value: &[u8]| {
+            Sender::new(GET).start(&mut Vec::new(), &prefab(), status, &[(name, value)], false)
+        };
+        assert_eq!(start(200, b"a", b"b\r\nc: d"), Err(Invalid::FieldValue));
+        assert_eq!(start(200, b"connection", b"x\n"), Err(Invalid::FieldValue));
+        for byte in (0..0x20).filter(|&b| b != b'\t').chain([0x7f]) {
+            assert_eq!(start(200, b"a", &[b'x', byte]), Err(Invalid::FieldValue));
+        }
+        for name in ["", "a b", "a:", "a\r\n", "ä"] {
+            assert_eq!(start(200, name.as_bytes(), b"v"), Err(Invalid::FieldName));
+        }
+        assert_eq!(start(101, b"a", b"b"), Err(Invalid::Status));
+        assert_eq!(start(1000, b"a", b"b"), Err(Invalid::Status));
+        for value in ["", "+1", "1 ", "1, 1"] {
+            assert_eq!(start(200, b"content-length", value.as_bytes()), Err(Invalid::ContentLength));
+        }
+        let two: &[Field<'_>] = &[(b"content-length", b"1"), (b"content-length", b"1")];
+        let twice = Sender::new(GET).start(&mut Vec::new(), &prefab(), 200, two, false);
+        assert_eq!(twice, Err(Invalid::ContentLength));
+    }
+
+    #[test]
+    fn an_announced_length_is_held_to() {
+        let mut sender = Sender::new(GET);
+        let mut out = Vec::new();
+        sender.start(&mut out, &prefab(), 200, &[(b"content-length", b"3")], false).unwrap();
+        sender.piece(&mut out, 2, true).unwrap();
+        assert!(sender.is_short());
+        let before = out.clone();
+        assert_eq!(sender.piece(&mut out, 2, true), Err(Invalid::BodyLongerThanContentLength));
+        assert_eq!(out, before);
+        sender.piece(&mut out, 1, false).unwrap();
+        assert!(!sender.is_short());
+    }
+
+    #[test]
+    fn trailers_are_written_only_to_those_who_take_them() {
+        for (te_trailers, tail) in [
+            (true, "2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n"),
+            (false, "2\r\nab\r\n0\r\n\r\n"),
+        ] {
+            let mut sender = Sender::new(Request { te_trailers, ..GET });
+            let mut out = Vec::new();
+            sender.start(&mut out, &prefab(), 200, &[], true).unwrap();
+            let payload = sender.piece(&mut out, 2, false).unwrap();
+            out.extend_from_slice(b"ab");
+            out.extend_from_slice(payload.after);
+            sender.trailers(&mut out, true, &[(b"x-sum", b"1")], true).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.ends_with(tail), "{text}");
+            let refused = sender.trailers(&mut Vec::new(), false, &[(b"Content-Length", b"1")], true);
+            assert_eq!(refused, Err(Invalid::TrailerField));
+        }
+    }
+}

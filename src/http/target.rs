@@ -1,0 +1,260 @@
+//! The request target and its four forms (RFC 9112 §3.2), and percent-decoding (RFC 3986 §2.1).
+//!
+//! | form | example | with |
+//! |---|---|---|
+//! | origin-form | `/where?q=now` | everything else |
+//! | absolute-form | `http://example.org/where?q=now` | requests to a proxy; a server must take it |
+//! | authority-form | `example.org:80` | CONNECT only |
+//! | asterisk-form | `*` | OPTIONS only |
+
+use std::borrow::Cow;
+
+use super::error::Error;
+use crate::bytes::ascii;
+
+/// A request target, split into its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// RFC 9112 §3.2.1: an absolute path and a query.
+    Origin {
+        /// The path, not decoded; begins with `/`.
+        path: &'a [u8],
+        /// What follows the first `?`, without it; empty if there is none.
+        query: &'a [u8],
+    },
+    /// RFC 9112 §3.2.2: a whole URI. Its authority replaces the Host field.
+    Absolute {
+        /// Host and port.
+        authority: &'a [u8],
+        /// The path, `/` if the URI has none.
+        path: &'a [u8],
+        /// The query.
+        query: &'a [u8],
+    },
+    /// RFC 9112 §3.2.3: host and port, for CONNECT.
+    Authority(&'a [u8]),
+    /// RFC 9112 §3.2.4: the server as a whole, for OPTIONS.
+    Asterisk,
+}
+
+impl<'a> Target<'a> {
+    /// Recognises the form. `target` is visible ASCII, as [`super::head`] made sure.
+    #[inline]
+    pub fn parse(method: &[u8], target: &'a [u8]) -> Result<Self, Error> {
+        match target.first() {
+            Some(b'/') if method != b"CONNECT" => {
+                let (path, query) = split_query(target)?;
+                Ok(Target::Origin { path, query })
+            }
+            _ => Self::parse_unusual(method, target),
+        }
+    }
+
+    fn parse_unusual(method: &[u8], target: &'a [u8]) -> Result<Self, Error> {
+        if method == b"CONNECT" {
+            return if is_host(target) && target.contains(&b':') {
+                Ok(Target::Authority(target))
+            } else {
+                Err(Error::Target)
+            };
+        }
+        if target == b"*" {
+            return if method == b"OPTIONS" { Ok(Target::Asterisk) } else { Err(Error::Target) };
+        }
+        let rest = strip_scheme(target).ok_or(Error::Target)?;
+        let end = rest
+            .iter()
+            .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
+            .unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        // RFC 9110 §4.2.1, §4.2.4: an http URI without a host is invalid; user information
+        // ("user@") must be treated as an error.
+        if authority.is_empty() || !is_host(authority) {
+            return Err(Error::Target);
+        }
+        let (path, query) = split_query(rest)?;
+        let path = if path.is_empty() { b"/" } else { path };
+        Ok(Target::Absolute { authority, path, query })
+    }
+
+    /// The path, not decoded. `*` and an authority stand for themselves.
+    pub fn path(&self) -> &'a [u8] {
+        match *self {
+            Target::Origin { path, .. } | Target::Absolute { path, .. } => path,
+            Target::Authority(authority) => authority,
+            Target::Asterisk => b"*",
+        }
+    }
+
+    /// The query, without its `?`.
+    pub fn query(&self) -> &'a [u8] {
+        match *self {
+            Target::Origin { query, .. } | Target::Absolute { query, .. } => query,
+            _ => b"",
+        }
+    }
+}
+
+/// `http://` and its kin, in any case (RFC 9110 §4.2.3).
+fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
+    ["http://", "https://", "ws://", "wss://"].iter().find_map(|scheme| {
+        let (head, rest) = target.split_at_checked(scheme.len())?;
+        head.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+    })
+}
+
+#[inline]
+fn split_query(target: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+    // One walk for both: the first '?' ends the path; a '#' has no place in a request target
+    // (RFC 9112 §3.2: the fragment is not sent).
+    match memchr::memchr2(b'?', b'#', target) {
+        None => Ok((target, b"")),
+        Some(at) if target[at] == b'?' && memchr::memchr(b'#', &target[at..]).is_none() => {
+            Ok((&target[..at], &target[at + 1..]))
+        }
+        Some(_) => Err(Error::Target),
+    }
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2), also an empty host.
+///
+/// Only the bytes are checked, not that a name could exist: enough that a value can be printed,
+/// compared and put into a URI.
+pub fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = memchr::memchr(b']', rest) else { return false };
+            let literal = &rest[..end];
+            let allowed = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'v' | b'V');
+            if literal.is_empty() || !literal.iter().all(allowed) {
+                return false;
+            }
+            match &rest[end + 1..] {
+                [] => return true,
+                [b':', port @ ..] => return port.iter().all(u8::is_ascii_digit),
+                _ => return false,
+            }
+        }
+        _ => match memchr::memchr(b':', value) {
+            Some(colon) => (&value[..colon], &value[colon + 1..]),
+            None => (value, &[][..]),
+        },
+    };
+    // unreserved / pct-encoded / sub-delims
+    let allowed = |b: &u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b';'
+                    | b'='
+            )
+    };
+    host.iter().all(allowed) && port.iter().all(u8::is_ascii_digit)
+}
+
+/// The path as text: percent escapes decoded, then read as UTF-8 with U+FFFD in the place of
+/// what is none. An escape that is not `%` and two hexadecimal digits stays as it is.
+///
+/// No copy is made if there is nothing to decode.
+#[inline]
+pub fn decode_path(raw: &[u8]) -> Cow<'_, str> {
+    if memchr::memchr(b'%', raw).is_none() {
+        return String::from_utf8_lossy(raw);
+    }
+    let mut decoded = Vec::with_capacity(raw.len());
+    percent_decode(raw, &mut decoded);
+    match String::from_utf8(decoded) {
+        Ok(text) => Cow::Owned(text),
+        Err(error) => Cow::Owned(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    }
+}
+
+/// Appends `raw` with its percent escapes decoded (RFC 3986 §2.1).
+pub fn percent_decode(raw: &[u8], decoded: &mut Vec<u8>) {
+    let mut rest = raw;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte == b'%'
+            && let [high, low, after @ ..] = rest
+            && let (Some(high), Some(low)) = (ascii::hex_digit(*high), ascii::hex_digit(*low))
+        {
+            decoded.push(high << 4 | low);
+            rest = after;
+        } else {
+            decoded.push(byte);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_four_forms_with_the_examples_of_rfc_9112_section_3_2() {
+        let origin = |path, query| Ok(Target::Origin { path, query });
+        let absolute = |authority, path, query| Ok(Target::Absolute { authority, path, query });
+        let rows: &[(&[u8], &[u8], Result<Target<'_>, Error>)] = &[
+            (b"GET", b"/where?q=now", origin(b"/where", b"q=now")),
+            (b"GET", b"/", origin(b"/", b"")),
+            (b"GET", b"/a??b", origin(b"/a", b"?b")),
+            (b"GET", b"//double", origin(b"//double", b"")),
+            (
+                b"GET",
+                b"http://www.example.org/pub/WWW/TheProject.html",
+                absolute(b"www.example.org", b"/pub/WWW/TheProject.html", b""),
+            ),
+            (b"GET", b"HTTP://h:80", absolute(b"h:80", b"/", b"")),
+            (b"GET", b"http://h?q", absolute(b"h", b"/", b"q")),
+            (b"OPTIONS", b"*", Ok(Target::Asterisk)),
+            (b"CONNECT", b"www.example.com:80", Ok(Target::Authority(b"www.example.com:80"))),
+            (b"GET", b"*", Err(Error::Target)),
+            (b"GET", b"www.example.com:80", Err(Error::Target)),
+            (b"CONNECT", b"/path", Err(Error::Target)),
+            (b"CONNECT", b"host", Err(Error::Target)),
+            (b"GET", b"http:///path", Err(Error::Target)),
+            (b"GET", b"http://user@host/", Err(Error::Target)),
+            (b"GET", b"ftp://host/", Err(Error::Target)),
+            (b"GET", b"/a#b", Err(Error::Target)),
+            (b"GET", b"/a?b#c", Err(Error::Target)),
+            (b"GET", b"a/b", Err(Error::Target)),
+        ];
+        for (method, target, expected) in rows {
+            let text = String::from_utf8_lossy(target);
+            assert_eq!(Target::parse(method, target), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for good in ["example.org", "example.org:80", "127.0.0.1", "[::1]", "[::1]:8000", "", "a_b", "h:"] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in ["a b", "a/b", "user@h", "h:80:80", "h:x", "[::1", "[]", "[::1]x", "a?b", "h,\"", "\u{e4}"] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_are_decoded_as_utf_8_and_nothing_is_lost_silently() {
+        assert!(matches!(decode_path(b"/plain"), Cow::Borrowed("/plain")));
+        assert_eq!(decode_path(b"/caf%C3%a9"), "/café");
+        assert_eq!(decode_path(b"/%E9"), "/\u{fffd}");
+        assert_eq!(decode_path(b"/100%/%zz/%4"), "/100%/%zz/%4");
+        assert_eq!(decode_path(b"/a%2Fb%00"), "/a/b\0");
+        assert_eq!(decode_path(b"/%2541"), "/%41", "decoded once");
+    }
+}

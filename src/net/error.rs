@@ -1,0 +1,72 @@
+//! Why a server cannot run: what happened, and what to do.
+
+use std::io;
+
+/// Why a server could not start or go on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The address could not be listened on.
+    Bind {
+        /// As given.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The lifespan handler failed at startup.
+    Startup(String),
+    /// The lifespan handler failed at shutdown.
+    Shutdown(String),
+    /// Something else of the system failed.
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl std::fmt::Display for ServerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ServerError::Bind { address, source } => {
+                write!(f, "cannot listen on {address}: {source}")?;
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => f.write_str(
+                        "; another program has this port: end it, or choose another port",
+                    ),
+                    io::ErrorKind::PermissionDenied => f.write_str(
+                        "; ports below 1024 need a privilege: choose a higher port, or grant CAP_NET_BIND_SERVICE",
+                    ),
+                    io::ErrorKind::AddrNotAvailable => f.write_str(
+                        "; this machine has no such address: use 127.0.0.1, or 0.0.0.0 for all",
+                    ),
+                    io::ErrorKind::InvalidInput => {
+                        f.write_str("; give host:port, as in 127.0.0.1:8000")
+                    }
+                    _ => Ok(()),
+                }
+            }
+            ServerError::Startup(message) => write!(f, "the application's startup failed: {message}"),
+            ServerError::Shutdown(message) => {
+                write!(f, "the application's shutdown failed: {message}")
+            }
+            ServerError::Io { what, source } => {
+                write!(f, "{what}: {source}")?;
+                if super::listener::is_out_of_descriptors(source) {
+                    f.write_str("; too few file descriptors: raise the limit with `ulimit -n`")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ServerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ServerError::Bind { source, .. } | ServerError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! A server: what it is made of, and its life.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::commands::{Mail, WorkerMailbox};
+use super::error::ServerError;
+use super::signals::SignalWatch;
+use super::stats::Stats;
+use super::worker::{Common, Worker};
+use super::world::RealWorld;
+use super::{listener, worker};
+use crate::asgi::handle::Mailbox;
+use crate::asgi::{App, Config, Groups, State};
+
+/// A server for one application, to be configured.
+///
+/// ```no_run
+/// use oneport::{app, handler, Event, Server};
+///
+/// # fn main() -> Result<(), oneport::ServerError> {
+/// let hello = app(|_| Some(handler(|event, out| {
+///     if let Event::HttpRequest { more_body: false, .. } = event {
+///         out.respond(200, &[], b"Hello!")?;
+///     }
+///     Ok(())
+/// })));
+/// Server::new(hello).workers(2).bind("127.0.0.1:8000")?.run()
+/// # }
+/// ```
+pub struct Server<A> {
+    app: A,
+    config: Config,
+    workers: usize,
+    signals: bool,
+    groups: Groups,
+    stats: Stats,
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.config.$name = $name;
+            self
+        }
+    )*};
+}
+
+impl<A: App> Server<A> {
+    /// With the defaults of [`Config`] and one worker.
+    pub fn new(app: A) -> Self {
+        Self {
+            app,
+            config: Config::default(),
+            workers: 1,
+            signals: true,
+            groups: Groups::default(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Loops, one thread each. Default 1; at least 1.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// End on SIGTERM and SIGINT? Default yes; a program with signal handling of its own says
+    /// no and uses a [`Stopper`].
+    #[must_use]
+    pub fn signals(mut self, signals: bool) -> Self {
+        self.signals = signals;
+        self
+    }
+
+    /// Replaces all limits and deadlines at once.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Connections at the same time; past it a newcomer gets a 503. Default: no limit.
+    #[must_use]
+    pub fn max_connections(mut self, max_connections: usize) -> Self {
+        self.config.max_connections = Some(max_connections);
+        self
+    }
+
+    /// The Server field of responses; `None` leaves it out. Default `oneport`.
+    #[must_use]
+    pub fn server_field(mut self, name: Option<&str>) -> Self {
+        self.config.server_field = name.map(str::to_string);
+        self
+    }
+
+    setters! {
+        /// See [`Config::max_head`].
+        max_head: usize;
+        /// See [`Config::max_body`].
+        max_body: u64;
+        /// See [`Config::max_message`].
+        max_message: usize;
+        /// See [`Config::head_timeout`].
+        head_timeout: Duration;
+        /// See [`Config::idle_timeout`].
+        idle_timeout: Duration;
+        /// See [`Config::body_timeout`].
+        body_timeout: Duration;
+        /// See [`Config::min_body_rate`].
+        min_body_rate: u64;
+        /// See [`Config::write_timeout`].
+        write_timeout: Duration;
+        /// See [`Config::ping_interval`].
+        ping_interval: Duration;
+        /// See [`Config::ping_timeout`].
+        ping_timeout: Duration;
+        /// See [`Config::close_timeout`].
+        close_timeout: Duration;
+        /// See [`Config::drain_timeout`].
+        drain_timeout: Duration;
+        /// See [`Config::shutdown_code`].
+        shutdown_code: u16;
+        /// See [`Config::date_field`].
+        date_field: bool;
+    }
+
+    /// The server's groups, to publish from any thread.
+    pub fn groups(&self) -> Groups {
+        self.groups.clone()
+    }
+
+    /// The server's numbers.
+    pub fn stats(&self) -> Stats {
+        self.stats.clone()
+    }
+
+    /// Listens on `host:port`; port 0 takes a free one, which [`Bound::local_addr`] tells.
+    ///
+    /// # Errors
+    /// [`ServerError::Bind`], with the cause and the remedy.
+    pub fn bind(self, address: &str) -> Result<Bound<A>, ServerError> {
+        let listeners = listener::bind(address, self.workers)?;
+        Ok(Bound { server: self, listeners, stopper: Stopper::default() })
+    }
+}
+
+impl<A> std::fmt::Debug for Server<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("workers", &self.workers)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that listens and can run.
+pub struct Bound<A> {
+    server: Server<A>,
+    listeners: Vec<TcpListener>,
+    stopper: Stopper,
+}
+
+impl<A: App> Bound<A> {
+    /// Where it listens.
+    ///
+    /// # Panics
+    /// Never: a bound socket has an address.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listeners[0].local_addr().expect("a bound socket has an address")
+    }
+
+    /// The server's groups, to publish from any thread.
+    pub fn groups(&self) -> Groups {
+        self.server.groups()
+    }
+
+    /// The server's numbers.
+    pub fn stats(&self) -> Stats {
+        self.server.stats()
+    }
+
+    /// Ends the server from elsewhere, as a signal does.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Serves until a signal or a [`Stopper`] ends it and everything in flight is done.
+    ///
+    /// # Errors
+    /// If the system does not give what it needs.
+    pub fn run(self) -> Result<(), ServerError> {
+        let Self { server, listeners, stopper } = self;
+        let failed = |what| move |source| ServerError::Io { what, source };
+        match listener::raise_descriptor_limit() {
+            Some(limit) if limit < 1024 => log::warn!(
+                "only {limit} file descriptors: about as many connections can be open at a time; \
+                 raise the limit with `ulimit -n`"
+            ),
+            _ => {}
+        }
+        let common = Common {
+            app: Arc::new(server.app),
+            config: Arc::new(server.config),
+            groups: server.groups,
+            stats: server.stats,
+        };
+        let mut worlds = Vec::new();
+        let mut mailboxes = Vec::new();
+        for listener in listeners {
+            let (world, waker) =
+                RealWorld::new(listener).map_err(failed("cannot watch the listener"))?;
+            worlds.push(world);
+            mailboxes.push(Arc::new(WorkerMailbox::new(waker)));
+        }
+        common.groups.connect(
+            mailboxes.iter().map(|mailbox| Arc::clone(mailbox) as Arc<dyn Mailbox>).collect(),
+        );
+        stopper.connect(mailboxes.clone());
+        let _signals = if server.signals {
+            let watch = SignalWatch::begin(stopper.clone());
+            Some(watch.map_err(failed("cannot listen for signals"))?)
+        } else {
+            None
+        };
+        let mut workers: Vec<_> = worlds
+            .into_iter()
+            .zip(mailboxes)
+            .map(|(world, mailbox)| Some((world, mailbox)))
+            .collect();
+        let (first_world, first_mailbox) = workers[0].take().expect("there is at least one worker");
+        let common = &common;
+        std::thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for (number, parts) in workers.into_iter().enumerate() {
+                let Some((world, mailbox)) = parts else { continue };
+                let thread = std::thread::Builder::new()
+                    .name(format!("oneport-{number}"))
+                    .spawn_scoped(scope, move || {
+                        worker::Worker::new(world, mailbox, common).run(State::default())
+                    });
+                match thread {
+                    Ok(thread) => threads.push(thread),
+                    Err(source) => {
+                        stopper.stop();
+                        return Err(ServerError::Io { what: "cannot start a worker", source });
+                    }
+                }
+            }
+            let mut outcome = Worker::new(first_world, first_mailbox, common).run(State::default());
+            for thread in threads {
+                match thread.join() {
+                    Ok(result) => outcome = outcome.and(result),
+                    Err(_) => log::error!("a worker panicked: its connections are lost"),
+                }
+            }
+            outcome.map_err(failed("a worker could not go on"))
+        })
+    }
+}
+
+impl<A> std::fmt::Debug for Bound<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bound").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// Ends a server from any thread, as SIGTERM does.
+#[derive(Clone, Default)]
+pub struct Stopper {
+    inner: Arc<Mutex<Stop>>,
+}
+
+#[derive(Default)]
+struct Stop {
+    asked: bool,
+    mailboxes: Vec<Arc<WorkerMailbox>>,
+}
+
+impl Stopper {
+    /// Asks the server to end: it accepts no more, answers what is in flight, closes WebSockets,
+    /// and [`Bound::run`] returns. A server that does not run yet ends as soon as it does.
+    pub fn stop(&self) {
+        let mut stop = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        stop.asked = true;
+        for mailbox in &stop.mailboxes {
+            mailbox.put(Mail::Shutdown);
+        }
+    }
+
+    fn connect(&self, mailboxes: Vec<Arc<WorkerMailbox>>) {
+        let asked = {
+            let mut stop = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            stop.mailboxes = mailboxes;
+            stop.asked
+        };
+        if asked {
+            self.stop();
+        }
+    }
+}
+
+impl std::fmt::Debug for Stopper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stopper")
+    }
+}

@@ -1,0 +1,64 @@
+//! Numbers of a running server.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::conn::record::Record;
+
+/// Numbers of a running server, from any thread. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    now: AtomicUsize,
+    ever: AtomicU64,
+    bytes_held: AtomicUsize,
+    /// Why connections ended; touched once per connection.
+    closed: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Stats {
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.inner.now.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were ever opened.
+    pub fn connections_ever(&self) -> u64 {
+        self.inner.ever.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of buffers that connections hold: partial messages, unsent bytes.
+    pub fn bytes_held(&self) -> usize {
+        self.inner.bytes_held.load(Ordering::Relaxed)
+    }
+
+    /// How many connections ended, by cause.
+    pub fn closed(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.closed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A connection was opened; tells how many there are now.
+    pub(crate) fn opened(&self) -> usize {
+        self.inner.ever.fetch_add(1, Ordering::Relaxed);
+        self.inner.now.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn ended(&self, record: &Record) {
+        self.inner.now.fetch_sub(1, Ordering::Relaxed);
+        let mut closed = self.inner.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        *closed.entry(record.cause.name()).or_default() += 1;
+    }
+
+    pub(crate) fn held(&self, before: usize, after: usize) {
+        if after >= before {
+            self.inner.bytes_held.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.inner.bytes_held.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,595 @@
+//! The loop of one worker.
+//!
+//! ```text
+//!   wait ──> commands ──> sockets ──> accept ──> publications ──> timers ──> wait
+//! ```
+//!
+//! Readiness is edge-triggered and a hint: it is remembered in the entry of its connection until
+//! a read or write says "none now". A connection that has more to do than its budget allows, or
+//! whose bytes became usable without an event, goes on the run-again list.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::commands::{Mail, WorkerMailbox};
+use super::listener::is_out_of_descriptors;
+use super::log_observer::LogObserver;
+use super::slab::{Key, Slab};
+use super::stats::Stats;
+use super::timers::{Armed, Timers};
+use super::world::{Readiness, Ready, Stream, World};
+use crate::asgi::env::{Effect, Env};
+use crate::asgi::groups::{Groups, Parcel};
+use crate::asgi::handle::{Command, Mailbox};
+use crate::asgi::{App, Config, State};
+use crate::bytes::output::Sink;
+use crate::bytes::pool::Pool;
+use crate::conn::{Connection, Delivered, TURN_BUDGET, Turn};
+use crate::groups::Table;
+use crate::http::date::Prefab;
+use crate::http::head::FieldSpan;
+
+/// The buffer that every read goes to, unless a large message wants its own (bytes).
+const SCRATCH: usize = 64 * 1024;
+/// Connections accepted in one turn of the loop.
+const ACCEPTS: usize = 64;
+/// Reads of one connection in one turn of the loop.
+const READS: usize = 16;
+/// After the system ran out of descriptors: when to try again.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Newcomers past `max_connections` that are told so; past these they are only closed.
+const REFUSALS: usize = 1024;
+
+/// One connection with its socket.
+struct Entry<S, H> {
+    stream: S,
+    conn: Connection<H>,
+    ready: Readiness,
+    /// On the run-again list.
+    queued: bool,
+    /// The writing side of the socket was shut.
+    shut: bool,
+    armed: Armed,
+    /// What the connection was last known to hold (bytes).
+    held: usize,
+}
+
+/// What a worker lends to its connections.
+struct Tools {
+    config: Arc<Config>,
+    prefab: Prefab,
+    pool: Pool,
+    fields: Vec<FieldSpan>,
+    effects: Vec<Effect>,
+    state: State,
+    mailbox: Arc<dyn Mailbox>,
+    groups: Groups,
+    observer: Option<LogObserver>,
+    now: Instant,
+    random: u64,
+}
+
+impl Tools {
+    fn turn<'e>(&'e mut self, sink: &'e mut dyn Sink, budget: &'e mut u32) -> Turn<'e> {
+        Turn {
+            env: Env {
+                now: self.now,
+                random: self.random,
+                config: &self.config,
+                prefab: &self.prefab,
+                sink,
+                pool: &mut self.pool,
+                mailbox: &self.mailbox,
+                groups: &self.groups,
+                effects: &mut self.effects,
+            },
+            fields: &mut self.fields,
+            state: &self.state,
+            observer: self.observer.as_mut().map(|observer| observer as _),
+            budget,
+        }
+    }
+}
+
+/// A socket as a sink: never blocks, and remembers that it is full.
+struct SocketSink<'a, S> {
+    stream: &'a mut S,
+    writable: &'a mut bool,
+}
+
+impl<S: Stream> Sink for SocketSink<'_, S> {
+    fn offer(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            // The edge said so, or nobody has tried yet.
+            if !*self.writable {
+                return Ok(0);
+            }
+            match self.stream.write(parts) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => *self.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+/// What all workers of a server have in common.
+pub(crate) struct Common<A> {
+    pub(crate) app: Arc<A>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) groups: Groups,
+    pub(crate) stats: Stats,
+}
+
+pub(crate) struct Worker<W: World, A: App> {
+    world: W,
+    app: Arc<A>,
+    mailbox: Arc<WorkerMailbox>,
+    stats: Stats,
+    tools: Tools,
+    connections: Slab<Entry<W::Stream, A::Handler>>,
+    table: Table,
+    timers: Timers,
+    input: Box<[u8]>,
+    output: Vec<u8>,
+    run_again: VecDeque<Key>,
+    /// Publications to be given to members, in order.
+    publications: Vec<Parcel>,
+    /// Connections may wait to be accepted.
+    acceptable: bool,
+    /// When to try to accept again.
+    accept_retry: Option<Instant>,
+    /// The server is ending; when everything ends, whatever peers do.
+    ending: Option<Instant>,
+}
+
+impl<W: World, A: App> Worker<W, A> {
+    pub(crate) fn new(mut world: W, mailbox: Arc<WorkerMailbox>, common: &Common<A>) -> Self {
+        let config = Arc::clone(&common.config);
+        let prefab = Prefab::new(config.server_field.as_deref(), config.date_field);
+        let observer = log::log_enabled!(log::Level::Debug).then_some(LogObserver);
+        let tools = Tools {
+            prefab,
+            pool: Pool::default(),
+            fields: Vec::with_capacity(config.max_fields.min(128) + 1),
+            effects: Vec::new(),
+            state: State::default(),
+            mailbox: Arc::clone(&mailbox) as Arc<dyn Mailbox>,
+            groups: common.groups.clone(),
+            observer,
+            now: world.now(),
+            random: world.random(),
+            config,
+        };
+        Self {
+            world,
+            app: Arc::clone(&common.app),
+            mailbox,
+            stats: common.stats.clone(),
+            tools,
+            connections: Slab::new(),
+            table: Table::default(),
+            timers: Timers::default(),
+            input: vec![0; SCRATCH].into_boxed_slice(),
+            output: Vec::with_capacity(SCRATCH),
+            run_again: VecDeque::new(),
+            publications: Vec::new(),
+            acceptable: true,
+            accept_retry: None,
+            ending: None,
+        }
+    }
+
+    /// Serves until it is told to end and has ended.
+    pub(crate) fn run(mut self, state: State) -> io::Result<()> {
+        self.tools.state = state;
+        let mut ready = Vec::with_capacity(1024);
+        let mut mails = Vec::new();
+        while !self.is_over() {
+            let timeout = self.timeout();
+            self.world.wait(timeout, &mut ready)?;
+            self.begin_round();
+            for event in ready.drain(..) {
+                self.note(event, &mut mails);
+            }
+            for mail in mails.drain(..) {
+                self.mail(mail);
+            }
+            self.serve_run_again();
+            self.accept();
+            self.publish();
+            self.expire();
+        }
+        for key in self.connections.keys() {
+            self.remove(key);
+        }
+        self.mailbox.close();
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(deadline) = self.ending else { return false };
+        self.connections.len() == 0 || self.tools.now >= deadline
+    }
+
+    /// How long to wait: not at all while there is work that no event announces.
+    fn timeout(&mut self) -> Option<Duration> {
+        let accept_now = self.acceptable && self.accept_retry.is_none();
+        if accept_now || !self.run_again.is_empty() || !self.publications.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = [self.timers.next(), self.accept_retry, self.ending].into_iter().flatten().min()?;
+        let now = self.world.now();
+        // Up to the next millisecond, which is what the poll can do: not to wake too early.
+        Some(next.saturating_duration_since(now).saturating_add(Duration::from_millis(1)))
+    }
+
+    fn begin_round(&mut self) {
+        self.tools.now = self.world.now();
+        self.tools.random = self.world.random();
+        let wall = self.world.wall();
+        self.tools.prefab.refresh(wall);
+    }
+
+    /// Remembers what is ready.
+    fn note(&mut self, event: Ready, mails: &mut Vec<Mail>) {
+        match event {
+            Ready::Listener => self.acceptable = true,
+            Ready::Mailbox => self.mailbox.take(mails),
+            Ready::Socket(key, readiness) => {
+                // An unknown key is an event of a connection that ended in this round.
+                let Some(entry) = self.connections.get_mut(key) else { return };
+                entry.ready.readable |= readiness.readable || readiness.read_closed;
+                entry.ready.writable |= readiness.writable;
+                entry.ready.read_closed |= readiness.read_closed;
+                entry.ready.error |= readiness.error;
+                self.run_later(key);
+            }
+        }
+    }
+
+    fn run_later(&mut self, key: Key) {
+        if let Some(entry) = self.connections.get_mut(key)
+            && !entry.queued
+        {
+            entry.queued = true;
+            self.run_again.push_back(key);
+        }
+    }
+
+    fn mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Command(Command::Scope(address, command)) => {
+                let key = Key { slot: address.slot, generation: address.generation };
+                self.enter(key, |conn, turn| conn.command(address.scope, command, turn));
+            }
+            Mail::Command(Command::Publish(parcel)) => self.publications.push(parcel),
+            Mail::Shutdown => self.begin_ending(),
+        }
+    }
+
+    /// Calls into a connection outside of its own turn; the turn follows in this round.
+    fn enter(
+        &mut self,
+        key: Key,
+        then: impl FnOnce(&mut Connection<A::Handler>, &mut Turn<'_>),
+    ) {
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        let mut budget = TURN_BUDGET;
+        let Entry { stream, conn, ready, .. } = entry;
+        let mut sink = SocketSink { stream, writable: &mut ready.writable };
+        conn.begin_turn(&mut self.output);
+        let mut turn = self.tools.turn(&mut sink, &mut budget);
+        then(conn, &mut turn);
+        conn.end_turn(&mut self.output, &mut turn);
+        self.after_turn(key);
+    }
+
+    fn serve_run_again(&mut self) {
+        // Only those that are on the list now: who comes back waits for the next round.
+        for _ in 0..self.run_again.len() {
+            let Some(key) = self.run_again.pop_front() else { return };
+            self.serve(key);
+        }
+    }
+
+    /// One turn of one connection: reads while there is something and it may, then writes once.
+    fn serve(&mut self, key: Key) {
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        entry.queued = false;
+        let Entry { stream, conn, ready, .. } = entry;
+        let mut budget = TURN_BUDGET;
+        conn.begin_turn(&mut self.output);
+        if ready.error {
+            // A reset: what was queued can never leave.
+            let kind = stream.take_error().map_or(io::ErrorKind::ConnectionReset, |e| e.kind());
+            let mut sink = SocketSink { stream, writable: &mut ready.writable };
+            conn.lost(kind, &mut self.tools.turn(&mut sink, &mut budget));
+        }
+        if conn.has_work(&self.tools.config) {
+            let mut sink = SocketSink { stream, writable: &mut ready.writable };
+            conn.run(&*self.app, &mut self.tools.turn(&mut sink, &mut budget));
+        }
+        for _ in 0..READS {
+            if !ready.readable || budget == 0 || !conn.wants_read(&self.tools.config) {
+                break;
+            }
+            let (read, room, own) = match conn.read_target() {
+                Some(target) => (stream.read(target), target.len(), true),
+                None => (stream.read(&mut self.input), self.input.len(), false),
+            };
+            let mut sink = SocketSink { stream, writable: &mut ready.writable };
+            let mut turn = self.tools.turn(&mut sink, &mut budget);
+            match read {
+                Ok(0) => {
+                    ready.readable = false;
+                    conn.eof(&*self.app, &mut turn);
+                }
+                Ok(n) => {
+                    // A short read means that the socket is empty, unless the peer's end is
+                    // behind it (epoll(7)): saves one read that would find nothing.
+                    if n < room && !ready.read_closed {
+                        ready.readable = false;
+                    }
+                    if own {
+                        conn.filled(n, &mut turn);
+                    } else {
+                        conn.bytes_in(&*self.app, &mut self.input[..n], &mut turn);
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => ready.readable = false,
+                    io::ErrorKind::Interrupted => {}
+                    kind => conn.lost(kind, &mut turn),
+                },
+            }
+        }
+        let mut sink = SocketSink { stream, writable: &mut ready.writable };
+        conn.end_turn(&mut self.output, &mut self.tools.turn(&mut sink, &mut budget));
+        self.after_turn(key);
+    }
+
+    /// After a connection's turn: its effects on others, its next deadline, its end.
+    fn after_turn(&mut self, key: Key) {
+        if !self.tools.effects.is_empty() {
+            self.apply_effects(key);
+        }
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        let held = entry.conn.bytes_held();
+        if held != entry.held {
+            self.stats.held(entry.held, held);
+            entry.held = held;
+        }
+        if entry.conn.is_ended() {
+            return self.remove(key);
+        }
+        if entry.conn.is_lingering() && !entry.shut {
+            entry.shut = true;
+            entry.stream.shutdown_write();
+        }
+        let config = &self.tools.config;
+        self.timers.set(key, entry.conn.deadline(config), &mut entry.armed);
+        let again = entry.conn.has_work(config)
+            || (entry.ready.readable && entry.conn.wants_read(config))
+            || (entry.ready.writable && entry.conn.wants_write());
+        if again {
+            self.run_later(key);
+        }
+    }
+
+    /// Does what a connection's callbacks asked for beyond it.
+    fn apply_effects(&mut self, key: Key) {
+        let mut effects = std::mem::take(&mut self.tools.effects);
+        for effect in effects.drain(..) {
+            let open = self.connections.get_mut(key).is_some_and(|e| e.conn.is_open_websocket());
+            match effect {
+                // A connection that closed meanwhile joins nothing.
+                Effect::Join(group) if open => self.table.join(key.slot, &group),
+                Effect::Join(_) => {}
+                Effect::Leave(group) => self.table.leave(key.slot, &group),
+                Effect::Publish(publication) => {
+                    self.publications.push(Parcel::new(&publication));
+                    self.tools.groups.post(&publication, Some(&self.tools.mailbox));
+                }
+            }
+        }
+        self.tools.effects = effects;
+    }
+
+    fn remove(&mut self, key: Key) {
+        let Some(entry) = self.connections.remove(key) else { return };
+        self.table.leave_all(key.slot);
+        self.stats.held(entry.held, 0);
+        let Entry { mut stream, conn, mut ready, .. } = entry;
+        let mut budget = 0;
+        let mut sink = SocketSink { stream: &mut stream, writable: &mut ready.writable };
+        let record = conn.finish(&mut self.tools.turn(&mut sink, &mut budget));
+        self.stats.ended(&record);
+        if !self.tools.effects.is_empty() {
+            self.apply_effects(key);
+        }
+    }
+
+    /// Accepts who waits, up to a budget.
+    fn accept(&mut self) {
+        if self.accept_retry.is_some_and(|at| self.tools.now >= at) {
+            self.accept_retry = None;
+            self.acceptable = true;
+        }
+        if !self.acceptable || self.accept_retry.is_some() || self.ending.is_some() {
+            return;
+        }
+        for _ in 0..ACCEPTS {
+            match self.world.accept() {
+                Ok((stream, addresses)) => self.welcome(stream, addresses),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.acceptable = false;
+                    return;
+                }
+                // The peer left before it was accepted, or a signal came: the next one.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+                    ) => {}
+                Err(error) => return self.accept_failed(&error),
+            }
+        }
+    }
+
+    /// No new event will announce those who wait already: a deadline of our own does.
+    fn accept_failed(&mut self, error: &io::Error) {
+        self.accept_retry = Some(self.tools.now + ACCEPT_RETRY);
+        if is_out_of_descriptors(error) {
+            log::warn!(
+                "cannot accept: no file descriptor left ({} connections on this worker); \
+                 raise the limit with `ulimit -n` or set max_connections below it",
+                self.connections.len()
+            );
+        } else {
+            log::warn!("cannot accept: {error}");
+        }
+    }
+
+    fn welcome(&mut self, mut stream: W::Stream, addresses: crate::conn::Addresses) {
+        let key = self.connections.next_key();
+        if let Err(error) = self.world.register(&mut stream, key) {
+            return log::warn!("a connection could not be watched: {error}");
+        }
+        let connections = self.stats.opened();
+        let max = self.tools.config.max_connections.unwrap_or(usize::MAX);
+        let mut budget = 0;
+        // A fresh socket can be written to, and often the first bytes are there already; but
+        // reading before its event came would nearly always be one read too many.
+        let mut ready = Readiness { writable: true, ..Readiness::default() };
+        let mut sink = SocketSink { stream: &mut stream, writable: &mut ready.writable };
+        let mut turn = self.tools.turn(&mut sink, &mut budget);
+        let mut conn = Connection::new(key.slot, key.generation, addresses, &turn.env);
+        if connections > max {
+            if connections > max.saturating_add(REFUSALS) {
+                conn.abort(&mut turn);
+            } else {
+                conn.refuse_for_load(&mut turn);
+            }
+        }
+        let entry =
+            Entry { stream, conn, ready, queued: false, shut: false, armed: None, held: 0 };
+        let inserted = self.connections.insert(entry);
+        debug_assert_eq!(inserted, key);
+        self.after_accept(key);
+    }
+
+    fn after_accept(&mut self, key: Key) {
+        self.enter(key, |_, _| {});
+    }
+
+    /// Gives the publications of this round to the members of their groups: for each member all
+    /// of them in order, then one write.
+    fn publish(&mut self) {
+        if self.publications.is_empty() {
+            return;
+        }
+        let parcels = std::mem::take(&mut self.publications);
+        // (member, publication): sorted by member, the order of publications kept.
+        let mut due: Vec<(u32, u32)> = Vec::new();
+        for (index, parcel) in parcels.iter().enumerate() {
+            let members = self.table.members(parcel.publication().group());
+            due.extend(members.iter().map(|&member| (member, index as u32)));
+        }
+        let one_group = parcels
+            .iter()
+            .all(|p| p.publication().group() == parcels[0].publication().group());
+        if parcels.len() > 1 {
+            if one_group {
+                // The members are the same for each: no need to sort.
+                due.truncate(due.len() / parcels.len());
+            } else {
+                due.sort_by_key(|(member, _)| *member);
+            }
+        }
+        let mut counts = vec![(0usize, 0usize); parcels.len()];
+        let all: Vec<u32> = (0..parcels.len() as u32).collect();
+        let mut at = 0;
+        while at < due.len() {
+            let member = due[at].0;
+            let end = at + due[at..].iter().take_while(|(m, _)| *m == member).count();
+            if one_group {
+                self.deliver(member, all.iter().copied(), &parcels, &mut counts);
+            } else {
+                let indexes: Vec<u32> = due[at..end].iter().map(|(_, index)| *index).collect();
+                self.deliver(member, indexes.into_iter(), &parcels, &mut counts);
+            }
+            at = end;
+        }
+        for (parcel, (queued, skipped)) in parcels.iter().zip(counts) {
+            parcel.publication().count(queued, skipped);
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        member: u32,
+        indexes: impl Iterator<Item = u32>,
+        parcels: &[Parcel],
+        counts: &mut [(usize, usize)],
+    ) {
+        let Some(key) = self.connections.at(member) else { return };
+        let high_water = self.tools.config.high_water;
+        self.enter(key, |conn, _| {
+            for index in indexes {
+                let index = index as usize;
+                match conn.deliver(parcels[index].publication(), high_water) {
+                    Delivered::Queued => counts[index].0 += 1,
+                    Delivered::Full => counts[index].1 += 1,
+                    Delivered::NotOpen => {}
+                }
+            }
+        });
+    }
+
+    /// Tells connections that their deadline has passed.
+    fn expire(&mut self) {
+        let now = self.tools.now;
+        while let Some((at, key)) = self.timers.due(now) {
+            let Some(entry) = self.connections.get_mut(key) else { continue };
+            if entry.armed != Some(at) {
+                // An earlier entry took its place.
+                continue;
+            }
+            entry.armed = None;
+            let due = entry.conn.deadline(&self.tools.config).is_some_and(|due| due <= now);
+            if due && entry.ready.readable && entry.conn.wants_read(&self.tools.config) {
+                // Its bytes may be there already: they are read first, and it is looked at
+                // again in the next round.
+                self.serve(key);
+            } else if due {
+                let app = Arc::clone(&self.app);
+                self.enter(key, |conn, turn| conn.time(&*app, turn));
+            } else {
+                let deadline = entry.conn.deadline(&self.tools.config);
+                self.timers.set(key, deadline, &mut entry.armed);
+            }
+        }
+    }
+
+    /// Ends in order: accepts no more, answers what is in flight.
+    fn begin_ending(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        // Who waits was promised an answer by the system: take them in, then close the door.
+        self.acceptable = true;
+        self.accept();
+        self.world.stop_accepting();
+        self.acceptable = false;
+        self.accept_retry = None;
+        self.ending = Some(self.tools.now + self.tools.config.drain_timeout);
+        for key in self.connections.keys() {
+            // Bytes that arrived already are served before the end is told.
+            self.serve(key);
+            self.enter(key, |conn, turn| conn.shutdown(turn));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The world as a worker sees it: one narrow trait, and its real form on mio.
+//!
+//! Everything that a loop cannot compute comes through [`World`]: readiness, sockets, the clock,
+//! randomness. A simulated world is a second implementation, not a second loop.
+
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::commands::Wake;
+use super::slab::Key;
+use crate::conn::{Addresses, Local};
+
+/// What became ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// Connections wait to be accepted.
+    Listener,
+    /// The mailbox has mail.
+    Mailbox,
+    /// A socket.
+    Socket(Key, Readiness),
+}
+
+/// What a socket is ready for. Hints: each read or write may still find nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Readiness {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer will send nothing more: read to the end.
+    pub(crate) read_closed: bool,
+    /// The socket failed.
+    pub(crate) error: bool,
+}
+
+/// A connected socket.
+pub(crate) trait Stream {
+    /// Reads; `WouldBlock` if nothing is there, 0 at the peer's end.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Writes; `WouldBlock` if nothing can be taken.
+    fn write(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Sends a FIN behind what was written.
+    fn shutdown_write(&mut self);
+    /// What failed, if something did.
+    fn take_error(&mut self) -> Option<io::Error>;
+}
+
+/// Everything a worker cannot compute.
+pub(crate) trait World {
+    type Stream: Stream;
+
+    /// The clock, for deadlines.
+    fn now(&mut self) -> Instant;
+    /// The calendar, for Date fields.
+    fn wall(&mut self) -> SystemTime;
+    /// A number that peers cannot guess.
+    fn random(&mut self) -> u64;
+    /// Waits until something is ready, at most for `timeout` (`None`: for ever).
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
+    /// Accepts one connection; `WouldBlock` if none waits.
+    fn accept(&mut self) -> io::Result<(Self::Stream, Addresses)>;
+    /// Begins to report the readiness of a socket under this key.
+    fn register(&mut self, stream: &mut Self::Stream, key: Key) -> io::Result<()>;
+    /// Closes the listener: newcomers are refused by the system.
+    fn stop_accepting(&mut self);
+}
+
+const LISTENER: Token = Token(usize::MAX);
+const MAILBOX: Token = Token(usize::MAX - 1);
+/// Low bits of a token hold the slot, the others as much of the generation as there is room
+/// for.
+const SLOT_BITS: u32 = if usize::BITS == 64 { 32 } else { 20 };
+/// Events taken from the system at once.
+const EVENTS: usize = 1024;
+
+fn token(key: Key) -> Token {
+    Token((key.generation as usize) << SLOT_BITS | key.slot as usize)
+}
+
+fn key(token: Token) -> Key {
+    Key {
+        slot: (token.0 & ((1 << SLOT_BITS) - 1)) as u32,
+        generation: (token.0 >> SLOT_BITS) as u32,
+    }
+}
+
+/// The real world: epoll or its kin through mio.
+pub(crate) struct RealWorld {
+    poll: Poll,
+    events: Events,
+    listener: Option<TcpListener>,
+    /// Our end, unless the listener listens on all addresses.
+    local: Option<SocketAddr>,
+    random: u64,
+}
+
+impl RealWorld {
+    /// With this listener, non-blocking; also gives what wakes it.
+    pub(crate) fn new(listener: std::net::TcpListener) -> io::Result<(Self, Box<dyn Wake>)> {
+        let poll = Poll::new()?;
+        let local = listener.local_addr().ok().filter(|local| !local.ip().is_unspecified());
+        let mut listener = TcpListener::from_std(listener);
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), MAILBOX)?);
+        // The standard library seeds its hash maps from the operating system.
+        let random = {
+            use std::hash::{BuildHasher as _, Hasher as _};
+            std::collections::hash_map::RandomState::new().build_hasher().finish()
+        };
+        let world = Self {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            listener: Some(listener),
+            local,
+            random,
+        };
+        Ok((world, Box::new(MioWaker(waker))))
+    }
+}
+
+struct MioWaker(Arc<Waker>);
+
+impl Wake for MioWaker {
+    fn wake(&self) {
+        if let Err(error) = self.0.wake() {
+            log::error!("a worker could not be woken: {error}");
+        }
+    }
+}
+
+impl World for RealWorld {
+    type Stream = TcpStream;
+
+    fn now(&mut self) -> Instant {
+        Instant::now()
+    }
+
+    fn wall(&mut self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn random(&mut self) -> u64 {
+        // SplitMix64: good enough for numbers that are only to be unguessable in passing.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            // A signal arrived; nothing is lost.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        ready.extend(self.events.iter().map(|event| match event.token() {
+            LISTENER => Ready::Listener,
+            MAILBOX => Ready::Mailbox,
+            other => Ready::Socket(
+                key(other),
+                Readiness {
+                    readable: event.is_readable(),
+                    writable: event.is_writable(),
+                    read_closed: event.is_read_closed(),
+                    error: event.is_error(),
+                },
+            ),
+        }));
+        Ok(())
+    }
+
+    fn accept(&mut self) -> io::Result<(TcpStream, Addresses)> {
+        let Some(listener) = &self.listener else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        let (stream, client) = listener.accept()?;
+        let local = self.local.or_else(|| stream.local_addr().ok());
+        Ok((stream, Addresses { client: Some(client), server: local.map(Local::Inet) }))
+    }
+
+    fn register(&mut self, stream: &mut TcpStream, key: Key) -> io::Result<()> {
+        // Once, for both directions: mio is edge-triggered, so nothing has to be armed again.
+        self.poll
+            .registry()
+            .register(stream, token(key), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn stop_accepting(&mut self) {
+        self.listener = None;
+    }
+}
+
+impl Stream for TcpStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+
+    fn write(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match parts {
+            // `send` is cheaper than `sendmsg`.
+            [part] => (&*self).write(part),
+            parts => (&*self).write_vectored(parts),
+        }
+    }
+
+    fn shutdown_write(&mut self) {
+        // It may be closed already: that is what we want.
+        let _ = self.shutdown(Shutdown::Write);
+    }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        TcpStream::take_error(self).ok().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_carry_slot_and_generation() {
+        for (slot, generation) in [(0, 0), (1, 2), ((1 << 20) - 1, (1 << 12) - 2), (7, 4000)] {
+            let original = Key { slot, generation };
+            assert_eq!(key(token(original)), original);
+            assert!(![LISTENER, MAILBOX].contains(&token(original)));
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! The receiver half: bytes become messages and control frames (RFC 6455 §5.4 to §5.6).
+//!
+//! ```text
+//!   scratch:  [hdr|payload......][hdr|payload][hdr|pay         <- what one read brought
+//!              └─ lent in place ─┘└─ lent ───┘ └─ begins a message of its own buffer
+//! ```
+//!
+//! A frame that is a whole message and lies whole in the input is unmasked where it is and lent
+//! from there. Anything else gathers in [`Gather`]: fragments, and a payload that is still
+//! arriving, whose next bytes can be read straight into it ([`Receiver::read_target`]).
+//!
+//! Text is checked **as it arrives**, also inside a frame that is not complete: a message that
+//! cannot become UTF-8 is refused at the first byte that shows it.
+
+use std::ops::Range;
+
+use super::Message;
+use super::close;
+use super::error::Error;
+use super::frame::{self, Header, Opcode};
+use super::mask;
+use crate::bytes::gather::Gather;
+use crate::bytes::pool::Pool;
+use crate::bytes::utf8::{self, Utf8};
+
+/// What a message may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a whole message. Default 64 MiB.
+    pub max_message: usize,
+    /// Fragments of a message. Default 131,072.
+    pub max_fragments: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_message: 64 * 1024 * 1024, max_fragments: 128 * 1024 }
+    }
+}
+
+/// What stands at the beginning of the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// Nothing complete: give more bytes.
+    NeedData,
+    /// Bytes were taken that complete nothing yet; more may stand behind them.
+    Taken,
+    /// A message.
+    Message(Arrived),
+    /// A ping with its payload, which stands in the input.
+    Ping(Range<usize>),
+    /// A pong with its payload, which stands in the input.
+    Pong(Range<usize>),
+    /// A Close: its code, and its reason, which stands in the input.
+    Close(Option<u16>, Range<usize>),
+}
+
+/// Where a complete message is; [`Receiver::lend`] makes it readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrived {
+    /// In the input, unmasked, not yet checked if it is text.
+    InPlace(Opcode, Range<usize>),
+    /// In the receiver's own buffer.
+    Gathered,
+}
+
+/// The data frame whose payload is arriving.
+#[derive(Debug, Clone, Copy)]
+struct Partial {
+    left: u64,
+    /// The key for the next byte.
+    key: [u8; 4],
+    fin: bool,
+}
+
+/// The state between two reads of a server's side.
+#[derive(Debug, Default)]
+pub struct Receiver {
+    frame: Option<Partial>,
+    /// The opcode of the message of which fragments arrived.
+    message: Option<Opcode>,
+    fragments: u32,
+    utf8: Utf8,
+    gather: Gather,
+}
+
+impl Receiver {
+    /// Looks at the beginning of `input`: what is there and how many bytes of it were used.
+    ///
+    /// # Errors
+    /// The rule that was broken. The receiver is of no use afterwards.
+    #[inline]
+    pub fn next(&mut self, input: &mut [u8], limits: Limits) -> Result<(usize, Incoming), Error> {
+        if self.frame.is_some() {
+            let taken = self.payload(input)?;
+            return Ok((taken, self.finished()?));
+        }
+        let Some((header, at)) = frame::parse(input)? else {
+            return Ok((0, Incoming::NeedData));
+        };
+        // RSV1 would mean "compressed"; without that extension it means nothing.
+        if header.rsv1 {
+            return Err(Error::ReservedBits);
+        }
+        // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is
+        // not masked."
+        let key = header.mask.ok_or(Error::NotMasked)?;
+        if header.opcode.is_control() {
+            return control(input, header, at, key);
+        }
+        self.check_sequence(header, limits)?;
+        let whole = at as u64 + header.len;
+        if header.fin && self.message.is_none() && whole <= input.len() as u64 {
+            let place = at..whole as usize;
+            mask::apply(&mut input[place.clone()], key);
+            let message = Incoming::Message(Arrived::InPlace(header.opcode, place));
+            return Ok((whole as usize, message));
+        }
+        self.begin_frame(header, key);
+        let taken = at + self.payload(&mut input[at..])?;
+        Ok((taken, self.finished()?))
+    }
+
+    /// RFC 6455 §5.4: fragments of one message follow each other; control frames may stand
+    /// between them, other messages may not.
+    #[inline]
+    fn check_sequence(&mut self, header: Header, limits: Limits) -> Result<(), Error> {
+        match (self.message, header.opcode) {
+            (None, Opcode::Continuation) => return Err(Error::NothingToContinue),
+            (Some(_), Opcode::Text | Opcode::Binary) => return Err(Error::MessageUnfinished),
+            _ => {}
+        }
+        // Compare before adding: a length near 2^63 must not wrap (CVE-2020-27813).
+        let room = limits.max_message.saturating_sub(self.gather.len()) as u64;
+        if header.len > room {
+            return Err(Error::MessageTooBig);
+        }
+        if !header.fin || self.message.is_some() {
+            self.fragments += 1;
+            if self.fragments > limits.max_fragments {
+                return Err(Error::TooManyFragments);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_frame(&mut self, header: Header, key: [u8; 4]) {
+        if self.message.is_none() {
+            self.message = Some(header.opcode);
+        }
+        self.frame = Some(Partial { left: header.len, key, fin: header.fin });
+    }
+
+    /// Takes payload of the current frame from the input.
+    fn payload(&mut self, input: &[u8]) -> Result<usize, Error> {
+        let Some(partial) = &mut self.frame else { return Ok(0) };
+        let n = usize::try_from(partial.left).unwrap_or(usize::MAX).min(input.len());
+        let piece = self.gather.extend(&input[..n]);
+        unmask_and_check(partial, piece, self.message, &mut self.utf8)?;
+        Ok(n)
+    }
+
+    /// Is the frame, or even the message, complete?
+    fn finished(&mut self) -> Result<Incoming, Error> {
+        match self.frame {
+            Some(Partial { left: 1.., .. }) => return Ok(Incoming::NeedData),
+            Some(Partial { fin: false, .. }) => {
+                self.frame = None;
+                return Ok(Incoming::Taken);
+            }
+            _ => self.frame = None,
+        }
+        // RFC 6455 §8.1: the text ends here, so no character may be unfinished.
+        if self.message == Some(Opcode::Text) && !self.utf8.is_complete() {
+            return Err(Error::InvalidUtf8);
+        }
+        Ok(Incoming::Message(Arrived::Gathered))
+    }
+
+    /// Memory for the next read, if a large payload is arriving: the socket fills it and
+    /// [`Receiver::filled`] goes on from there.
+    #[inline]
+    pub fn read_target(&mut self) -> Option<&mut [u8]> {
+        let left = self.frame?.left;
+        Some(self.gather.spare(usize::try_from(left).unwrap_or(usize::MAX)))
+    }
+
+    /// The first `n` bytes of the memory that [`Receiver::read_target`] lent were filled.
+    ///
+    /// # Errors
+    /// As [`Receiver::next`].
+    pub fn filled(&mut self, n: usize) -> Result<Incoming, Error> {
+        let Some(partial) = &mut self.frame else { return Ok(Incoming::NeedData) };
+        let piece = self.gather.advance(n);
+        unmask_and_check(partial, piece, self.message, &mut self.utf8)?;
+        self.finished()
+    }
+
+    /// The message, borrowed from `input` or from the receiver.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUtf8`] for a text that arrived in one piece.
+    #[inline]
+    pub fn lend<'a>(&'a self, input: &'a [u8], arrived: &Arrived) -> Result<Message<'a>, Error> {
+        let (opcode, bytes) = match arrived {
+            Arrived::InPlace(opcode, place) => (*opcode, &input[place.clone()]),
+            Arrived::Gathered => (self.message.unwrap_or(Opcode::Binary), self.gather.filled()),
+        };
+        if opcode == Opcode::Text {
+            utf8::text(bytes).map(Message::Text).map_err(|_| Error::InvalidUtf8)
+        } else {
+            Ok(Message::Binary(bytes))
+        }
+    }
+
+    /// The message was used: forget it.
+    #[inline]
+    pub fn release(&mut self, arrived: &Arrived, pool: &mut Pool) {
+        if matches!(arrived, Arrived::Gathered) {
+            self.gather.release(pool);
+            self.message = None;
+            self.fragments = 0;
+            self.utf8 = Utf8::default();
+        }
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes_held(&self) -> usize {
+        self.gather.bytes_held()
+    }
+}
+
+#[inline]
+fn unmask_and_check(
+    partial: &mut Partial,
+    piece: &mut [u8],
+    message: Option<Opcode>,
+    utf8: &mut Utf8,
+) -> Result<(), Error> {
+    mask::apply(piece, partial.key);
+    partial.key = mask::rotate(partial.key, piece.len());
+    partial.left -= piece.len() as u64;
+    if message == Some(Opcode::Text) {
+        utf8.feed(piece).map_err(|_| Error::InvalidUtf8)?;
+    }
+    Ok(())
+}
+
+/// RFC 6455 §5.5: control frames are short and whole, so they are taken only when they are
+/// complete.
+fn control(
+    input: &mut [u8],
+    header: Header,
+    at: usize,
+    key: [u8; 4],
+) -> Result<(usize, Incoming), Error> {
+    let end = at + header.len as usize;
+    let Some(payload) = input.get_mut(at..end) else {
+        return Ok((0, Incoming::NeedData));
+    };
+    mask::apply(payload, key);
+    let incoming = match header.opcode {
+        Opcode::Ping => Incoming::Ping(at..end),
+        Opcode::Pong => Incoming::Pong(at..end),
+        _ => close_frame(payload, at)?,
+    };
+    Ok((end, incoming))
+}
+
+/// RFC 6455 §5.5.1: a Close is empty, or a code and a reason in UTF-8.
+fn close_frame(payload: &[u8], at: usize) -> Result<Incoming, Error> {
+    let [high, low, reason @ ..] = payload else {
+        return if payload.is_empty() {
+            Ok(Incoming::Close(None, at..at))
+        } else {
+            Err(Error::CloseTooShort)
+        };
+    };
+    let code = u16::from_be_bytes([*high, *low]);
+    if !close::may_be_on_the_wire(code) {
+        return Err(Error::CloseCode);
+    }
+    utf8::text(reason).map_err(|_| Error::InvalidUtf8)?;
+    let begin = at + 2;
+    Ok(Incoming::Close(Some(code), begin..begin + reason.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    /// One thing that happened, with its bytes.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    enum Seen {
+        Text(String),
+        Binary(Vec<u8>),
+        Ping(Vec<u8>),
+        Pong(Vec<u8>),
+        Close(Option<u16>, String),
+        Fails(Error),
+    }
+
+    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        frame::encode(&mut out, true, Opcode::Text, payload.len());
+        out[0] = first;
+        out[1] |= 0x80;
+        out.extend_from_slice(&KEY);
+        let from = out.len();
+        out.extend_from_slice(payload);
+        mask::apply(&mut out[from..], KEY);
+        out
+    }
+
+    fn frames(list: &[(u8, &[u8])]) -> Vec<u8> {
+        list.iter().flat_map(|(first, payload)| masked(*first, payload)).collect()
+    }
+
+    /// Feeds `input` in the pieces that `cuts` makes, with or without reads into the
+    /// receiver's own buffer.
+    fn feed(input: &[u8], cuts: &[usize], own_buffer: bool, limits: Limits) -> Vec<Seen> {
+        let mut receiver = Receiver::default();
+        let mut pool = Pool::default();
+        let mut seen = Vec::new();
+        let mut waiting: Vec<u8> = Vec::new();
+        let mut from = 0;
+        'pieces: for &cut in cuts.iter().chain([&input.len()]) {
+            let mut piece = &input[from..cut];
+            from = cut;
+            while own_buffer && waiting.is_empty() && !piece.is_empty() {
+                let Some(target) = receiver.read_target() else { break };
+                let n = target.len().min(piece.len());
+                target[..n].copy_from_slice(&piece[..n]);
+                piece = &piece[n..];
+                match receiver.filled(n) {
+                    Ok(Incoming::Message(arrived)) => {
+                        seen.push(message(&receiver, &[], &arrived));
+                        receiver.release(&arrived, &mut pool);
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        seen.push(Seen::Fails(error));
+                        break 'pieces;
+                    }
+                }
+            }
+            waiting.extend_from_slice(piece);
+            loop {
+                let (used, incoming) = match receiver.next(&mut waiting, limits) {
+                    Ok(step) => step,
+                    Err(error) => {
+                        seen.push(Seen::Fails(error));
+                        break 'pieces;
+                    }
+                };
+                let bytes = |range: Range<usize>| waiting[range].to_vec();
+                match incoming {
+                    Incoming::NeedData => {
+                        waiting.drain(..used);
+                        break;
+                    }
+                    Incoming::Taken => {}
+                    Incoming::Message(arrived) => {
+                        let saw = message(&receiver, &waiting, &arrived);
+                        let failed = matches!(saw, Seen::Fails(_));
+                        seen.push(saw);
+                        if failed {
+                            break 'pieces;
+                        }
+                        receiver.release(&arrived, &mut pool);
+                    }
+                    Incoming::Ping(range) => seen.push(Seen::Ping(bytes(range))),
+                    Incoming::Pong(range) => seen.push(Seen::Pong(bytes(range))),
+                    Incoming::Close(code, range) => {
+                        seen.push(Seen::Close(code, String::from_utf8(bytes(range)).unwrap()));
+                    }
+                }
+                waiting.drain(..used);
+            }
+        }
+        seen
+    }
+
+    fn message(receiver: &Receiver, input: &[u8], arrived: &Arrived) -> Seen {
+        match receiver.lend(input, arrived) {
+            Ok(Message::Text(text)) => Seen::Text(text.into()),
+            Ok(Message::Binary(bytes)) => Seen::Binary(bytes.into()),
+            Err(error) => Seen::Fails(error),
+        }
+    }
+
+    /// Whole, byte by byte and split at every position, with and without reads into the
+    /// receiver's own buffer: always the same.
+    fn every_way(input: &[u8], limits: Limits) -> Vec<Seen> {
+        let whole = feed(input, &[], false, limits);
+        let each: Vec<usize> = (1..input.len()).collect();
+        for own_buffer in [false, true] {
+            assert_eq!(feed(input, &each, own_buffer, limits), whole, "byte by byte");
+            for cut in 1..input.len() {
+                assert_eq!(feed(input, &[cut], own_buffer, limits), whole, "split at {cut}");
+            }
+        }
+        whole
+    }
+
+    fn text(text: &str) -> Seen {
+        Seen::Text(text.into())
+    }
+
+    #[test]
+    fn messages_arrive_however_they_are_fragmented_and_split() {
+        let rows: &[(Vec<u8>, Vec<Seen>)] = &[
+            // RFC 6455 §5.7: a single-frame masked text message.
+            (b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".to_vec(), vec![text("Hello")]),
+            (frames(&[(0x01, b"Hel"), (0x80, b"lo")]), vec![text("Hello")]),
+            (frames(&[(0x81, b"")]), vec![text("")]),
+            (frames(&[(0x82, b"")]), vec![Seen::Binary(vec![])]),
+            (frames(&[(0x01, b""), (0x00, b""), (0x80, b"")]), vec![text("")]),
+            (
+                frames(&[(0x01, b"a"), (0x89, b"p"), (0x00, b"b"), (0x8a, b""), (0x80, b"c"), (0x81, b"d")]),
+                vec![Seen::Ping(b"p".to_vec()), Seen::Pong(vec![]), text("abc"), text("d")],
+            ),
+            (
+                frames(&[(0x01, b"\xce"), (0x00, b"\xba\xe1"), (0x80, b"\xbd\xb9")]),
+                vec![text("κ\u{1f79}")],
+            ),
+            (frames(&[(0x82, &[7; 126])]), vec![Seen::Binary(vec![7; 126])]),
+            (frames(&[(0x88, b"")]), vec![Seen::Close(None, String::new())]),
+            (frames(&[(0x88, b"\x03\xe8bye")]), vec![Seen::Close(Some(1000), "bye".into())]),
+        ];
+        for (input, expected) in rows {
+            assert_eq!(&every_way(input, Limits::default()), expected);
+        }
+    }
+
+    #[test]
+    fn the_three_forms_of_length_rfc_6455_section_5_2() {
+        for len in [125, 126, 65_535, 65_536] {
+            let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let input = frames(&[(0x82, &payload)]);
+            for own_buffer in [false, true] {
+                for cuts in [vec![], vec![1], vec![7], vec![13], vec![len / 2], vec![len]] {
+                    let seen = feed(&input, &cuts, own_buffer, Limits::default());
+                    assert_eq!(seen, [Seen::Binary(payload.clone())]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_broken_rule_is_told_apart() {
+        let rows: &[(Vec<u8>, Error)] = &[
+            (b"\x81\x05Hello".to_vec(), Error::NotMasked),
+            (frames(&[(0xc1, b"x")]), Error::ReservedBits),
+            (frames(&[(0x80, b"x")]), Error::NothingToContinue),
+            (frames(&[(0x01, b"x"), (0x81, b"y")]), Error::MessageUnfinished),
+            (frames(&[(0x88, b"\x03")]), Error::CloseTooShort),
+            (frames(&[(0x88, b"\x03\xed")]), Error::CloseCode),
+            (frames(&[(0x88, b"\x03\xe8\xff")]), Error::InvalidUtf8),
+            (frames(&[(0x81, b"\xff")]), Error::InvalidUtf8),
+            (frames(&[(0x01, b"\xce"), (0x80, b"")]), Error::InvalidUtf8),
+            (frames(&[(0x81, b"ok\xce")]), Error::InvalidUtf8),
+        ];
+        for (input, error) in rows {
+            assert_eq!(every_way(input, Limits::default()), [Seen::Fails(*error)]);
+        }
+    }
+
+    #[test]
+    fn bad_utf_8_is_refused_inside_a_frame_that_is_not_finished() {
+        // A frame that announces 1,000 bytes; the sixth of them cannot be.
+        let mut input = frames(&[(0x81, &[b'x'; 1000])]);
+        input[8 + 5] = 0xff ^ KEY[5 % 4];
+        let seen = feed(&input[..8 + 6], &[8 + 3], true, Limits::default());
+        assert_eq!(seen, [Seen::Fails(Error::InvalidUtf8)]);
+    }
+
+    #[test]
+    fn the_limits_hold_exactly() {
+        let limits = Limits { max_message: 10, max_fragments: 3 };
+        assert_eq!(every_way(&frames(&[(0x82, &[1; 10])]), limits), [Seen::Binary(vec![1; 10])]);
+        let over = [Seen::Fails(Error::MessageTooBig)];
+        assert_eq!(every_way(&frames(&[(0x82, &[1; 11])]), limits), over);
+        let two = frames(&[(0x02, &[1; 6]), (0x80, &[1; 5])]);
+        assert_eq!(every_way(&two, limits), over);
+        let three = frames(&[(0x02, b"a"), (0x00, b"b"), (0x80, b"c")]);
+        assert_eq!(every_way(&three, limits), [Seen::Binary(b"abc".to_vec())]);
+        let four = frames(&[(0x02, b"a"), (0x00, b"b"), (0x00, b"c"), (0x80, b"d")]);
+        assert_eq!(every_way(&four, limits), [Seen::Fails(Error::TooManyFragments)]);
+    }
+
+    #[test]
+    fn an_announced_length_costs_nothing() {
+        let mut receiver = Receiver::default();
+        let limits = Limits { max_message: usize::MAX, ..Limits::default() };
+        let mut input = b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04data".to_vec();
+        let (used, incoming) = receiver.next(&mut input, limits).unwrap();
+        assert_eq!((used, incoming), (input.len(), Incoming::NeedData));
+        assert!(receiver.bytes_held() < 1024);
+        assert!(receiver.read_target().unwrap().len() <= 64 * 1024);
+        let refused = Receiver::default().next(&mut input, Limits::default());
+        assert_eq!(refused, Err(Error::MessageTooBig));
+    }
+}

@@ -1,0 +1,72 @@
+//! The sender half: messages and control frames become bytes (RFC 6455 §5.5, §5.6).
+//!
+//! A server does not mask (§5.1), so a frame is a short header and the payload as it is. That
+//! also means that one encoded frame serves any number of receivers: [`encode_message`] is what
+//! a group publishes.
+
+use super::Message;
+use super::close;
+use super::frame::{self, Opcode};
+
+/// Appends a whole message as one frame.
+#[inline]
+pub fn encode_message(out: &mut Vec<u8>, message: Message<'_>) {
+    let payload = message.as_bytes();
+    out.reserve(payload.len() + 10);
+    frame::encode(out, true, message.opcode(), payload.len());
+    out.extend_from_slice(payload);
+}
+
+/// Appends a ping or pong. The payload has at most 125 bytes.
+pub fn encode_control(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    debug_assert!(opcode.is_control() && payload.len() <= frame::MAX_CONTROL);
+    frame::encode(out, true, opcode, payload.len());
+    out.extend_from_slice(payload);
+}
+
+/// Appends a Close with a code and a reason, which is cut to 123 bytes on a character.
+///
+/// A code that may not appear on the wire (1005 above all: "there was none") gives an empty
+/// Close (RFC 6455 §7.4.1).
+pub fn encode_close(out: &mut Vec<u8>, code: u16, reason: &str) {
+    if !close::may_be_on_the_wire(code) {
+        return frame::encode(out, true, Opcode::Close, 0);
+    }
+    let reason = close::cut_reason(reason);
+    frame::encode(out, true, Opcode::Close, 2 + reason.len());
+    out.extend_from_slice(&code.to_be_bytes());
+    out.extend_from_slice(reason.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_of_rfc_6455_section_5_7() {
+        let mut out = Vec::new();
+        encode_message(&mut out, Message::Text("Hello"));
+        assert_eq!(out, b"\x81\x05Hello");
+        out.clear();
+        encode_control(&mut out, Opcode::Pong, b"Hello");
+        assert_eq!(out, b"\x8a\x05Hello");
+    }
+
+    #[test]
+    fn codes_that_may_not_be_sent_are_not_sent() {
+        for (code, bytes) in [
+            (1000, b"\x88\x05\x03\xe8bye".as_slice()),
+            (1005, b"\x88\x00"),
+            (1006, b"\x88\x00"),
+            (1015, b"\x88\x00"),
+            (0, b"\x88\x00"),
+        ] {
+            let mut out = Vec::new();
+            encode_close(&mut out, code, "bye");
+            assert_eq!(out, bytes, "{code}");
+        }
+        let mut out = Vec::new();
+        encode_close(&mut out, 1000, &"x".repeat(200));
+        assert_eq!(out.len(), 2 + 125);
+    }
+}
