@@ -192,6 +192,43 @@ enum Owned {
     ShutdownFailed(String),
 }
 
+/// A copy of a whole response that can travel between threads.
+#[derive(Debug, Clone)]
+pub struct OwnedResponse {
+    status: u16,
+    fields: OwnedFields,
+    body: Vec<u8>,
+}
+
+impl OwnedResponse {
+    /// Copies a response.
+    pub fn copy_of(status: u16, headers: &[Field<'_>], body: &[u8]) -> Self {
+        Self { status, fields: own(headers), body: body.to_vec() }
+    }
+
+    /// Lends status, fields and body.
+    pub fn with<R>(&self, then: impl FnOnce(u16, &[Field<'_>], &[u8]) -> R) -> R {
+        then(self.status, &borrow(&self.fields), &self.body)
+    }
+
+    /// What it costs in a mailbox.
+    pub fn cost(&self) -> usize {
+        cost_of(&self.fields) + self.body.len() + SMALL_COST
+    }
+}
+
+/// The fixed part of the cost of anything in a mailbox, so that a flood of empty events is
+/// bounded too.
+pub const SMALL_COST: usize = 64;
+
+fn cost_of(fields: &OwnedFields) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+fn borrow(fields: &OwnedFields) -> Vec<Field<'_>> {
+    fields.iter().map(|(name, value)| (&name[..], &value[..])).collect()
+}
+
 fn own(fields: &[Field<'_>]) -> OwnedFields {
     fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }
@@ -203,7 +240,9 @@ impl OwnedSendEvent {
             SendEvent::HttpResponseStart { status, headers, trailers } => {
                 Owned::Start(status, own(headers), trailers)
             }
-            SendEvent::HttpResponseBody { body, more_body } => Owned::Body(body.to_vec(), more_body),
+            SendEvent::HttpResponseBody { body, more_body } => {
+                Owned::Body(body.to_vec(), more_body)
+            }
             SendEvent::HttpResponseTrailers { headers, more_trailers } => {
                 Owned::Trailers(own(headers), more_trailers)
             }
@@ -274,8 +313,7 @@ impl OwnedSendEvent {
         }
     }
 
-    /// What it costs in a mailbox: its payload and a fixed part, so that a flood of empty
-    /// events is bounded too.
+    /// What it costs in a mailbox.
     pub fn cost(&self) -> usize {
         let payload = match &self.0 {
             Owned::Body(bytes, _) | Owned::Binary(bytes) | Owned::DenyBody(bytes, _) => bytes.len(),

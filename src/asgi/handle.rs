@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Message;
-use super::event::{OwnedSendEvent, SendEvent};
+use super::event::{OwnedResponse, OwnedSendEvent, SMALL_COST, SendEvent};
 use super::groups::Parcel;
 use super::outbox::{Flow, SendError};
 use crate::http::sender::Field;
@@ -55,6 +55,8 @@ pub enum Command {
 pub enum ScopeCommand {
     /// The application sends an event. The cost was added to [`Cell::posted`].
     Send(OwnedSendEvent),
+    /// The application sends a whole response.
+    Respond(OwnedResponse),
     /// A value for [`Event::Custom`](super::Event::Custom).
     Post(Box<dyn Any + Send>),
     /// Read the peer again.
@@ -81,9 +83,6 @@ pub struct Cell {
     full: AtomicBool,
 }
 
-/// Cost in the mailbox of a value or of an empty event.
-const SMALL: usize = 64;
-
 impl Cell {
     /// The cell of a scope that lives.
     pub fn new(
@@ -108,6 +107,12 @@ impl Cell {
     /// How many handles are there?
     pub fn handles(&self) -> usize {
         self.handles.load(Ordering::Acquire)
+    }
+
+    /// Is there a handle, or something in the mailbox that one has sent?
+    pub fn can_still_answer(&self) -> bool {
+        // In this order: what the last handle posted is counted before the handle is gone.
+        self.handles() > 0 || self.posted.load(Ordering::Acquire) > 0
     }
 
     /// The scope has ended: handles miss from now on.
@@ -184,26 +189,34 @@ impl Handle {
     /// [`SendError::Closed`] if the scope has ended, or if so much waits for its peer already
     /// that the hard limit is passed: then the connection is aborted.
     pub fn send(&self, event: SendEvent<'_>) -> Result<Flow, SendError> {
-        let cell = &*self.cell;
+        self.check()?;
+        Ok(self.post_costly(ScopeCommand::Send(OwnedSendEvent::copy_of(event))))
+    }
+
+    /// Does the scope live, and is there room? Checked on what waits *before* an event, so one
+    /// event of any size is always taken.
+    fn check(&self) -> Result<(), SendError> {
         if !self.is_alive() {
             return Err(SendError::Closed);
         }
-        // Checked on what waits *before* this event, so one event of any size is always taken.
-        if cell.waiting() > cell.hard_limit {
-            cell.post(ScopeCommand::Overrun);
+        if self.cell.waiting() > self.cell.hard_limit {
+            self.cell.post(ScopeCommand::Overrun);
             return Err(SendError::Closed);
         }
-        let event = OwnedSendEvent::copy_of(event);
-        let cost = event.cost();
-        cell.posted.fetch_add(cost, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn post_costly(&self, command: ScopeCommand) -> Flow {
+        let cell = &*self.cell;
+        cell.posted.fetch_add(command.cost(), Ordering::Relaxed);
         let flow = if cell.waiting() > cell.high_water { Flow::Full } else { Flow::Ready };
         if flow == Flow::Full {
             // Before posting: when the worker has taken the event it must see that a Drain is
             // owed.
             cell.full.store(true, Ordering::Release);
         }
-        cell.post(ScopeCommand::Send(event));
-        Ok(flow)
+        cell.post(command);
+        flow
     }
 
     /// Sends a whole response: start and body.
@@ -250,17 +263,8 @@ impl Handle {
     /// # Errors
     /// As [`Handle::send`].
     pub fn post(&self, value: impl Any + Send) -> Result<Flow, SendError> {
-        let cell = &*self.cell;
-        if !self.is_alive() {
-            return Err(SendError::Closed);
-        }
-        if cell.waiting() > cell.hard_limit {
-            cell.post(ScopeCommand::Overrun);
-            return Err(SendError::Closed);
-        }
-        cell.posted.fetch_add(SMALL, Ordering::Relaxed);
-        cell.post(ScopeCommand::Post(Box::new(value)));
-        Ok(Flow::Ready)
+        self.check()?;
+        Ok(self.post_costly(ScopeCommand::Post(Box::new(value))))
     }
 
     /// Ends a pause that [`Outbox::pause`](super::Outbox::pause) began.
@@ -286,7 +290,8 @@ impl ScopeCommand {
     pub fn cost(&self) -> usize {
         match self {
             ScopeCommand::Send(event) => event.cost(),
-            ScopeCommand::Post(_) => SMALL,
+            ScopeCommand::Respond(response) => response.cost(),
+            ScopeCommand::Post(_) => SMALL_COST,
             _ => 0,
         }
     }

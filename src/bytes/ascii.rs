@@ -94,9 +94,7 @@ const fn equal(word: u64, byte: u8) -> u64 {
 #[inline]
 fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     let chunk = bytes.get(at..at + 8)?;
-    Some(u64::from_le_bytes(
-        chunk.try_into().expect("a range of eight bytes"),
-    ))
+    Some(u64::from_le_bytes(chunk.try_into().expect("a range of eight bytes")))
 }
 
 /// The position of the first byte at or after `from` that may not stand in a field value:
@@ -166,20 +164,13 @@ pub fn parse_decimal(bytes: &[u8]) -> Result<u64, NotANumber> {
         if digit > 9 {
             return Err(NotANumber::NotDigits);
         }
-        match value
-            .checked_mul(10)
-            .and_then(|v| v.checked_add(u64::from(digit)))
-        {
+        match value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit))) {
             Some(next) => value = next,
             // Go on: a later byte that is no digit is the plainer mistake.
             None => overflow = true,
         }
     }
-    if overflow {
-        Err(NotANumber::Overflow)
-    } else {
-        Ok(value)
-    }
+    if overflow { Err(NotANumber::Overflow) } else { Ok(value) }
 }
 
 /// The value of one hexadecimal digit, either case.
@@ -211,9 +202,7 @@ mod tests {
 
     /// The plain twins of the word-wise scans.
     fn plain_end(bytes: &[u8], from: usize, allowed: impl Fn(u8) -> bool) -> usize {
-        (from..bytes.len())
-            .find(|&at| !allowed(bytes[at]))
-            .unwrap_or(bytes.len())
+        (from..bytes.len()).find(|&at| !allowed(bytes[at])).unwrap_or(bytes.len())
     }
 
     #[test]
@@ -241,7 +230,8 @@ mod tests {
 
     #[test]
     fn tokens_are_those_of_the_rfc() {
-        let tchars = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        let tchars =
+            "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
         for byte in 0..=255u8 {
             assert_eq!(is_tchar(byte), tchars.as_bytes().contains(&byte), "{byte:#x}");
         }
@@ -256,16 +246,9 @@ mod tests {
         assert_eq!(parse_decimal(b"0"), Ok(0));
         assert_eq!(parse_decimal(b"0042"), Ok(42));
         assert_eq!(parse_decimal(b"18446744073709551615"), Ok(u64::MAX));
-        assert_eq!(
-            parse_decimal(b"18446744073709551616"),
-            Err(NotANumber::Overflow)
-        );
+        assert_eq!(parse_decimal(b"18446744073709551616"), Err(NotANumber::Overflow));
         for bad in ["", "+5", "-1", "0x10", "1_000", " 1", "1 ", "1,1", "99999999999999999999x"] {
-            assert_eq!(
-                parse_decimal(bad.as_bytes()),
-                Err(NotANumber::NotDigits),
-                "{bad:?}"
-            );
+            assert_eq!(parse_decimal(bad.as_bytes()), Err(NotANumber::NotDigits), "{bad:?}");
         }
     }
 

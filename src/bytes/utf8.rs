@@ -100,12 +100,12 @@ mod tests {
     const TEXTS: &[&[u8]] = &[
         "plain".as_bytes(),
         "κόσμε, 水, 🦀!".as_bytes(),
-        b"\xed\xa0\x80",                         // a surrogate
-        b"\xf4\x90\x80\x80",                     // above U+10FFFF
-        b"\xc0\xaf",                             // an overlong slash
+        b"\xed\xa0\x80",     // a surrogate
+        b"\xf4\x90\x80\x80", // above U+10FFFF
+        b"\xc0\xaf",         // an overlong slash
         b"ok\xff",
         b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
-        b"\xf0\x9f\xa6",                         // a crab without its end
+        b"\xf0\x9f\xa6", // a crab without its end
     ];
 
     #[test]

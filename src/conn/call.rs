@@ -6,7 +6,7 @@ use crate::asgi::{AppError, Event, Handler, Outbox, SendError};
 
 /// How a callback failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// It returned [`SendError::Closed`]: the peer is gone, nobody's mistake.
     Closed,
     /// It returned another error.
@@ -17,7 +17,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Logs it, unless it is nobody's mistake.
-    pub(super) fn log(&self, event: &str) {
+    pub(crate) fn log(&self, event: &str) {
         match self {
             Failure::Closed => {}
             Failure::Error(error) => log::error!("the handler failed on {event}: {error}"),
@@ -31,7 +31,7 @@ impl Failure {
 /// `AssertUnwindSafe`: what the closure touched is thrown away (the handler) or put right by the
 /// caller (output, effects).
 #[inline]
-pub(super) fn guarded<R>(part: impl FnOnce() -> R) -> Result<R, Failure> {
+pub(crate) fn guarded<R>(part: impl FnOnce() -> R) -> Result<R, Failure> {
     catch_unwind(AssertUnwindSafe(part)).map_err(|payload| {
         // A payload whose drop panics must not take the worker along.
         std::mem::forget(payload);
@@ -41,7 +41,7 @@ pub(super) fn guarded<R>(part: impl FnOnce() -> R) -> Result<R, Failure> {
 
 /// Tells a handler an event.
 #[inline]
-pub(super) fn tell<H: Handler>(
+pub(crate) fn tell<H: Handler>(
     handler: &mut H,
     event: Event<'_>,
     out: &mut Outbox<'_>,
@@ -57,7 +57,7 @@ pub(super) fn tell<H: Handler>(
 }
 
 /// Drops what belongs to an application; its `drop` may panic too.
-pub(super) fn drop_guarded<T>(value: T) {
+pub(crate) fn drop_guarded<T>(value: T) {
     if guarded(|| drop(value)).is_err() {
         log::error!("a handler panicked while it was dropped");
     }

@@ -154,7 +154,9 @@ impl<H: Handler> Connection<H> {
     {
         let mut used = 0;
         while used < bytes.len() && self.phase == Phase::Active {
-            let Role::Http(role) = &mut self.role else { break };
+            let Role::Http(role) = &mut self.role else {
+                break;
+            };
             let rest = &mut bytes[used..];
             let n = match role.cycle {
                 Cycle::Idle | Cycle::Head => self.receive_head(app, rest, turn),
@@ -182,7 +184,9 @@ impl<H: Handler> Connection<H> {
         if !self.may_proceed(REQUEST_COST, turn) {
             return 0;
         }
-        let Role::Http(role) = &mut self.role else { return 0 };
+        let Role::Http(role) = &mut self.role else {
+            return 0;
+        };
         if role.cycle == Cycle::Idle {
             role.step(Step::FirstByte);
             if let Due::Idle(_) = role.due {
@@ -228,13 +232,14 @@ impl<H: Handler> Connection<H> {
             role.is_head = method == b"HEAD";
         }
         self.trace(turn, &Trace::RequestHead { method, target: raw_target, version });
-        let decided = Target::parse(method, raw_target).and_then(|target| {
-            Ok((target, framing::decide(version, head_bytes, turn.fields)?))
-        });
+        let decided = Target::parse(method, raw_target)
+            .and_then(|target| Ok((target, framing::decide(version, head_bytes, turn.fields)?)));
         let (target, framing) = match decided {
             // RFC 9110 §9.3.6: an origin server need not make tunnels; we do not.
             Ok((Target::Authority(_), _)) => return self.refuse(Error::Connect, turn),
-            Ok((_, Framing { body: Body::Length(length), .. })) if length > turn.env.config.max_body => {
+            Ok((_, Framing { body: Body::Length(length), .. }))
+                if length > turn.env.config.max_body =>
+            {
                 return self.refuse(Error::BodyTooLarge, turn);
             }
             Ok(decided) => decided,
@@ -252,7 +257,9 @@ impl<H: Handler> Connection<H> {
             te_trailers: framing.te_trailers,
         };
         let handler = self.call_app(app, method, version, &target, head_bytes, turn);
-        let Role::Http(role) = &mut self.role else { return 0 };
+        let Role::Http(role) = &mut self.role else {
+            return 0;
+        };
         role.receiver.begin_body(framing.body);
         role.step(if framing.body == Body::Empty { Step::HeadOnly } else { Step::HeadThenBody });
         role.body_began = turn.env.now;
@@ -286,9 +293,13 @@ impl<H: Handler> Connection<H> {
             self.tell_http(Event::HttpRequest { body: b"", more_body: false }, turn);
             return 0;
         }
-        let Role::Http(role) = &mut self.role else { return 0 };
+        let Role::Http(role) = &mut self.role else {
+            return 0;
+        };
         role.body_progress(turn);
-        let Some(exchange) = &mut role.exchange else { return 0 };
+        let Some(exchange) = &mut role.exchange else {
+            return 0;
+        };
         if !exchange.expecting {
             // The loop goes on with the pieces.
             return 0;
@@ -312,7 +323,9 @@ impl<H: Handler> Connection<H> {
     fn send_continue(&mut self, turn: &mut Turn<'_>) {
         let paused = self.core.paused;
         let Some(role) = self.http() else { return };
-        let Some(exchange) = &mut role.exchange else { return };
+        let Some(exchange) = &mut role.exchange else {
+            return;
+        };
         if !exchange.expecting || paused || exchange.side.order() != order::Http::AwaitStart {
             return;
         }
@@ -410,7 +423,9 @@ impl<H: Handler> Connection<H> {
         if !self.may_proceed(1, turn) {
             return 0;
         }
-        let Role::Http(role) = &mut self.role else { return 0 };
+        let Role::Http(role) = &mut self.role else {
+            return 0;
+        };
         let piece = match role.receiver.body(bytes, turn.env.config.max_body) {
             Ok(piece) => piece,
             Err(error) => {
@@ -440,7 +455,9 @@ impl<H: Handler> Connection<H> {
         if !self.may_proceed(1, turn) {
             return 0;
         }
-        let Role::Http(role) = &mut self.role else { return 0 };
+        let Role::Http(role) = &mut self.role else {
+            return 0;
+        };
         let Ok(piece) = role.receiver.body(bytes, turn.env.config.max_body) else {
             self.close(Cause::BodyUnread, true);
             return bytes.len();
@@ -459,8 +476,12 @@ impl<H: Handler> Connection<H> {
 
     /// Tells the handler of the current exchange an event and settles what follows.
     pub(super) fn tell_http(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
-        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else { return };
-        let Exchange { handler: Some(handler), side, .. } = exchange else { return };
+        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else {
+            return;
+        };
+        let Exchange { handler: Some(handler), side, .. } = exchange else {
+            return;
+        };
         let effects = turn.env.effects.len();
         let name = event.name();
         let mut out = Outbox::new(
@@ -483,7 +504,9 @@ impl<H: Handler> Connection<H> {
 
     /// The handler failed: a 500 if the response has not left, else the connection is cut.
     pub(super) fn http_failed(&mut self, turn: &mut Turn<'_>) {
-        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else { return };
+        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else {
+            return;
+        };
         if exchange.side.order() == order::Http::Done {
             return self.settle_http(turn);
         }
@@ -498,8 +521,12 @@ impl<H: Handler> Connection<H> {
     pub(super) fn settle_http(&mut self, turn: &mut Turn<'_>) {
         let can_still_answer = self.core.can_still_answer();
         let paused = self.core.paused;
-        let Role::Http(role) = &mut self.role else { return };
-        let Some(exchange) = &mut role.exchange else { return };
+        let Role::Http(role) = &mut self.role else {
+            return;
+        };
+        let Some(exchange) = &mut role.exchange else {
+            return;
+        };
         exchange.side.release_head(&mut self.output);
         if exchange.side.is_complete() {
             return self.finish_response(turn);
@@ -514,7 +541,9 @@ impl<H: Handler> Connection<H> {
         // Nothing is left that could answer: no handle, no timer, no piece of the body.
         match exchange.side.order() {
             order::Http::AwaitStart => {
-                log::error!("the handler returned without an answer and kept nothing to answer with");
+                log::error!(
+                    "the handler returned without an answer and kept nothing to answer with"
+                );
                 self.answer_for_app(500, "the application gave no answer\n", turn);
             }
             order::Http::AwaitTrailers => {
@@ -549,9 +578,14 @@ impl<H: Handler> Connection<H> {
 
     /// The response is complete to its last byte.
     fn finish_response(&mut self, turn: &mut Turn<'_>) {
-        let Role::Http(role) = &mut self.role else { return };
-        let Some(exchange) = role.exchange.take() else { return };
-        let (status, persists) = (exchange.side.sender().status(), exchange.side.sender().persists());
+        let Role::Http(role) = &mut self.role else {
+            return;
+        };
+        let Some(exchange) = role.exchange.take() else {
+            return;
+        };
+        let (status, persists) =
+            (exchange.side.sender().status(), exchange.side.sender().persists());
         let short = exchange.side.sender().is_short();
         call::drop_guarded(exchange.handler);
         self.core.end();
@@ -578,8 +612,12 @@ impl<H: Handler> Connection<H> {
 
     /// Reads on in the file that is the body, while the peer takes it.
     pub(super) fn pump_file(&mut self, turn: &mut Turn<'_>) {
-        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else { return };
-        let Some(mut body) = exchange.side.take_file() else { return };
+        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else {
+            return;
+        };
+        let Some(mut body) = exchange.side.take_file() else {
+            return;
+        };
         if self.output.len() <= turn.env.config.low_water {
             let piece = body.left.min(FILE_PIECE as u64);
             let read = (&mut body.file).take(piece).read_to_end(self.output.tail());
@@ -681,8 +719,12 @@ impl<H: Handler> Connection<H> {
 
     /// The scope ends before its response is complete: tells the handler, drops it.
     pub(super) fn http_scope_lost(&mut self, turn: &mut Turn<'_>) {
-        let Role::Http(role) = &mut self.role else { return };
-        let Some(Exchange { handler, mut side, .. }) = role.exchange.take() else { return };
+        let Role::Http(role) = &mut self.role else {
+            return;
+        };
+        let Some(Exchange { handler, mut side, .. }) = role.exchange.take() else {
+            return;
+        };
         side.peer_left();
         if let Some(mut handler) = handler {
             let mut out = Outbox::new(
@@ -703,7 +745,9 @@ impl<H: Handler> Connection<H> {
 
     /// A FIN while this connection speaks HTTP.
     pub(super) fn http_peer_ended(&mut self, turn: &mut Turn<'_>) {
-        let Role::Http(role) = &mut self.role else { return };
+        let Role::Http(role) = &mut self.role else {
+            return;
+        };
         let begun = role.exchange.as_ref().is_some_and(|e| e.side.order().has_begun());
         match role.cycle {
             Cycle::Idle => self.close(Cause::PeerClosed, false),
@@ -755,7 +799,9 @@ impl<H: Handler> Connection<H> {
 
     /// The server is ending.
     pub(super) fn http_shutdown(&mut self, _turn: &mut Turn<'_>) {
-        let Role::Http(role) = &mut self.role else { return };
+        let Role::Http(role) = &mut self.role else {
+            return;
+        };
         match (role.cycle, &mut role.exchange) {
             (Cycle::Idle | Cycle::Head | Cycle::Draining, _) => self.close(Cause::Shutdown, false),
             (_, Some(exchange)) => exchange.side.do_not_persist(),

@@ -15,7 +15,7 @@
 //! the budget of the turn is used up) wait in the input; [`Connection::has_work`] tells the
 //! worker to come back, because no event of the socket will.
 
-mod call;
+pub(crate) mod call;
 mod http;
 pub mod record;
 pub mod trace;
@@ -32,7 +32,7 @@ use crate::asgi::groups::Publication;
 use crate::asgi::handle::{Address, ScopeCommand};
 use crate::asgi::outbox::{ScopeCore, Side};
 use crate::asgi::scope::ServerAddress;
-use crate::asgi::{App, Config, Event, Handler, Outbox, State};
+use crate::asgi::{App, Config, Event, Flow, Handler, Outbox, SendError, State};
 use crate::bytes::input::Input;
 use crate::bytes::output::{Output, SharedBytes};
 use crate::http::head::FieldSpan;
@@ -254,7 +254,12 @@ impl<H: Handler> Connection<H> {
             return;
         }
         match command {
-            ScopeCommand::Send(event) => self.send_for_handle(&event, turn),
+            ScopeCommand::Send(event) => self
+                .send_for_handle(turn, |out| event.with(|event| (out.send(event), event.name()))),
+            ScopeCommand::Respond(response) => self.send_for_handle(turn, |out| {
+                let sent = response.with(|status, fields, body| out.respond(status, fields, body));
+                (sent, "http.response.start")
+            }),
             ScopeCommand::Post(value) => self.tell_scope(Event::Custom(value), turn),
             ScopeCommand::Resume => {
                 self.core.paused = false;
@@ -399,7 +404,8 @@ impl<H: Handler> Connection<H> {
             Phase::Active => {
                 // While the parser needs bytes it gets them, up to its own limits; the cap is
                 // for bytes that cannot be used yet.
-                self.takes_input(config) || (self.reads_ahead(config) && self.input.len() < READ_AHEAD)
+                self.takes_input(config)
+                    || (self.reads_ahead(config) && self.input.len() < READ_AHEAD)
             }
             Phase::Closing { .. } => false,
             Phase::Lingering { .. } => true,
@@ -538,10 +544,11 @@ impl<H: Handler> Connection<H> {
 
     /// Writes what is queued.
     fn flush(&mut self, turn: &mut Turn<'_>) {
-        if !self.output.is_empty() && self.core.broken.is_none() {
-            if let Err(error) = self.output.flush(turn.env.sink) {
-                self.core.broken = Some(error.kind());
-            }
+        if !self.output.is_empty()
+            && self.core.broken.is_none()
+            && let Err(error) = self.output.flush(turn.env.sink)
+        {
+            self.core.broken = Some(error.kind());
         }
         if let Some(kind) = self.core.broken {
             self.lost(kind, turn);
@@ -649,12 +656,9 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Sends for a handle what it posted.
-    fn send_for_handle(
-        &mut self,
-        event: &crate::asgi::event::OwnedSendEvent,
-        turn: &mut Turn<'_>,
-    ) {
-        let sent = self.with_outbox(turn, |out| event.with(|event| (out.send(event), event.name())));
+    fn send_for_handle(&mut self, event: &crate::asgi::event::OwnedSendEvent, turn: &mut Turn<'_>) {
+        let sent =
+            self.with_outbox(turn, |out| event.with(|event| (out.send(event), event.name())));
         let Some((Err(error), name)) = sent else {
             return self.settle_scope(turn);
         };
@@ -718,11 +722,8 @@ impl<H: Handler> Connection<H> {
     #[inline]
     fn trace(&self, turn: &mut Turn<'_>, event: &Trace<'_>) {
         if let Some(observer) = &mut turn.observer {
-            let address = Address {
-                slot: self.slot,
-                generation: self.generation,
-                scope: self.core.number,
-            };
+            let address =
+                Address { slot: self.slot, generation: self.generation, scope: self.core.number };
             observer.observe(address, event);
         }
     }

@@ -49,9 +49,15 @@ impl Table {
 
     /// A member leaves a group; leaving a group it is not in does nothing.
     pub fn leave(&mut self, member: Member, name: &str) {
-        let Some(&group) = self.names.get(name) else { return };
-        let Some(memberships) = self.memberships.get_mut(&member) else { return };
-        let Some(at) = memberships.iter().position(|m| m.group == group) else { return };
+        let Some(&group) = self.names.get(name) else {
+            return;
+        };
+        let Some(memberships) = self.memberships.get_mut(&member) else {
+            return;
+        };
+        let Some(at) = memberships.iter().position(|m| m.group == group) else {
+            return;
+        };
         let membership = memberships.swap_remove(at);
         if memberships.is_empty() {
             self.memberships.remove(&member);
@@ -109,10 +115,8 @@ impl Table {
         let members = &mut self.groups[group as usize].members;
         members.swap_remove(place as usize);
         if let Some(&moved) = members.get(place as usize) {
-            let memberships = self
-                .memberships
-                .get_mut(&moved)
-                .expect("a member of a group has a membership");
+            let memberships =
+                self.memberships.get_mut(&moved).expect("a member of a group has a membership");
             for membership in memberships.iter_mut().filter(|m| m.group == group) {
                 membership.place = place;
             }

@@ -262,16 +262,41 @@ mod tests {
     #[test]
     fn every_deviation_is_refused() {
         let rows: &[&[u8]] = &[
-            b"\r\n", b"g\r\n", b"-1\r\n", b"+1\r\n", b"0x1\r\n", b" 1\r\n", b"1_0\r\n",
-            b"5 \r\n",                              // BWS without an extension
-            b"5\nHello\r\n", b"5\rHello", b"5\r\rHello",
-            b"5\r\nHelloX", b"5\r\nHello\n", b"5\r\nHello\rX", b"5\r\nHello0\r\n\r\n",
-            b"1;\r\n", b"1;=a\r\n", b"1;a=\r\n", b"1;a\nx", b"1;a=b c\r\n",
-            b"1;a=\"b\r\n", b"1;a=\"b\n\"\r\n", b"1;a=\"b\"c\r\n", b"1;a=\x00\r\n",
+            b"\r\n",
+            b"g\r\n",
+            b"-1\r\n",
+            b"+1\r\n",
+            b"0x1\r\n",
+            b" 1\r\n",
+            b"1_0\r\n",
+            b"5 \r\n", // BWS without an extension
+            b"5\nHello\r\n",
+            b"5\rHello",
+            b"5\r\rHello",
+            b"5\r\nHelloX",
+            b"5\r\nHello\n",
+            b"5\r\nHello\rX",
+            b"5\r\nHello0\r\n\r\n",
+            b"1;\r\n",
+            b"1;=a\r\n",
+            b"1;a=\r\n",
+            b"1;a\nx",
+            b"1;a=b c\r\n",
+            b"1;a=\"b\r\n",
+            b"1;a=\"b\n\"\r\n",
+            b"1;a=\"b\"c\r\n",
+            b"1;a=\x00\r\n",
             b"1;a \r\n",
-            b"11111111111111111\r\n",               // 17 digits
-            b"0\r\n X: folded\r\n\r\n", b"0\r\nX\r\n", b"0\r\n: x\r\n", b"0\r\nX : y\r\n",
-            b"0\r\nX: y\n\r\n", b"0\r\nX: \x00\r\n", b"0\r\n\n", b"0\r\n\rX", b"0\n\r\n",
+            b"11111111111111111\r\n", // 17 digits
+            b"0\r\n X: folded\r\n\r\n",
+            b"0\r\nX\r\n",
+            b"0\r\n: x\r\n",
+            b"0\r\nX : y\r\n",
+            b"0\r\nX: y\n\r\n",
+            b"0\r\nX: \x00\r\n",
+            b"0\r\n\n",
+            b"0\r\n\rX",
+            b"0\n\r\n",
         ];
         for input in rows {
             let text = String::from_utf8_lossy(input);
@@ -299,7 +324,13 @@ mod tests {
 
     #[test]
     fn sizes_are_encoded_in_hexadecimal() {
-        for (size, line) in [(0, "0\r\n"), (9, "9\r\n"), (16, "10\r\n"), (0xabc, "abc\r\n"), (usize::MAX, "ffffffffffffffff\r\n")] {
+        for (size, line) in [
+            (0, "0\r\n"),
+            (9, "9\r\n"),
+            (16, "10\r\n"),
+            (0xabc, "abc\r\n"),
+            (usize::MAX, "ffffffffffffffff\r\n"),
+        ] {
             let (bytes, len) = encode_size(size);
             assert_eq!(&bytes[..len], line.as_bytes());
         }

@@ -49,9 +49,7 @@ impl Prefab {
     /// Makes the date right for `wall`; cheap within one second.
     #[inline]
     pub fn refresh(&mut self, wall: SystemTime) {
-        let second = wall
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let second = wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second != self.second {
             self.format(second);
         }

@@ -111,9 +111,7 @@ impl Error {
             Error::CodingOnHttp10 | Error::CodingUnknown => "RFC 9112 §6.1",
             Error::Chunk => "RFC 9112 §7.1",
             Error::TargetTooLong => "RFC 9110 §15.5.15",
-            Error::HeadTooLarge | Error::TooManyFields | Error::TrailersTooLarge => {
-                "RFC 6585 §5"
-            },
+            Error::HeadTooLarge | Error::TooManyFields | Error::TrailersTooLarge => "RFC 6585 §5",
             Error::BodyTooLarge => "RFC 9110 §15.5.14",
             Error::Expectation => "RFC 9110 §10.1.1",
             Error::Connect => "RFC 9110 §9.3.6",
@@ -125,27 +123,39 @@ impl Error {
     /// The rule in one line, for the body of the answer.
     pub const fn rule(self) -> &'static str {
         match self {
-            Error::RequestLine => "the request line must be: method, one space, target, one space, HTTP/1.1, CR LF",
-            Error::Target => "the request target must be a path, an absolute http URI, or * with OPTIONS",
+            Error::RequestLine => {
+                "the request line must be: method, one space, target, one space, HTTP/1.1, CR LF"
+            }
+            Error::Target => {
+                "the request target must be a path, an absolute http URI, or * with OPTIONS"
+            }
             Error::Version => "the request line must end with HTTP/1.1 or HTTP/1.0",
             Error::VersionNotSupported => "only HTTP/1.1 and HTTP/1.0 are spoken here",
             Error::TlsOnPlainPort => "this port speaks plain HTTP, not TLS: use http:// or ws://",
             Error::BareLf => "lines must end with CR LF, not with LF alone",
             Error::BareCr => "a CR must be followed by LF",
             Error::FieldName => "a field line must be a token, a colon and a value",
-            Error::SpaceBeforeColon => "no white space may stand between a field name and its colon",
+            Error::SpaceBeforeColon => {
+                "no white space may stand between a field name and its colon"
+            }
             Error::FieldValue => "a field value must not contain control characters",
             Error::ObsFold => "a field must not continue on the next line",
             Error::HostMissing => "an HTTP/1.1 request needs a Host field",
             Error::HostRepeated => "a request must not have more than one Host field",
-            Error::HostInvalid => "the Host field must be a host name or address and an optional port",
+            Error::HostInvalid => {
+                "the Host field must be a host name or address and an optional port"
+            }
             Error::ContentLength => "Content-Length must be decimal digits and nothing else",
             Error::ContentLengthDiffers => "all Content-Length values of a request must be equal",
-            Error::LengthAndCoding => "a request must not have both Content-Length and Transfer-Encoding",
+            Error::LengthAndCoding => {
+                "a request must not have both Content-Length and Transfer-Encoding"
+            }
             Error::CodingOnHttp10 => "an HTTP/1.0 request must not have Transfer-Encoding",
             Error::ChunkedNotFinal => "the transfer coding must be chunked, once and last",
             Error::CodingUnknown => "chunked is the only transfer coding known here",
-            Error::Chunk => "the chunked body is malformed: every size, extension and line end is checked",
+            Error::Chunk => {
+                "the chunked body is malformed: every size, extension and line end is checked"
+            }
             Error::TrailersTooLarge => "the trailer section is larger than this server allows",
             Error::TargetTooLong => "the request target is longer than this server allows",
             Error::HeadTooLarge => "the request head is larger than this server allows",

@@ -115,7 +115,9 @@ fn note(facts: &mut Facts, name: &[u8], value: &[u8]) -> Result<(), Error> {
             }
         }
         // RFC 9110 §10.1.4: a list; `trailers` takes no weight.
-        b"te" => facts.te_trailers |= list_elements(value).any(|c| c.eq_ignore_ascii_case(b"trailers")),
+        b"te" => {
+            facts.te_trailers |= list_elements(value).any(|c| c.eq_ignore_ascii_case(b"trailers"))
+        }
         _ => {}
     }
     Ok(())
@@ -247,9 +249,15 @@ mod tests {
             ("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", Err(Error::LengthAndCoding)),
             ("Transfer-Encoding:\r\n", Err(Error::ChunkedNotFinal)),
             ("Transfer-Encoding: chunked, chunked\r\n", Err(Error::ChunkedNotFinal)),
-            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(Error::ChunkedNotFinal)),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                Err(Error::ChunkedNotFinal),
+            ),
             ("Transfer-Encoding: chunked, gzip\r\n", Err(Error::ChunkedNotFinal)),
-            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", Err(Error::ChunkedNotFinal)),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+                Err(Error::ChunkedNotFinal),
+            ),
             ("Transfer-Encoding: gzip, chunked\r\n", Err(Error::CodingUnknown)),
             ("Transfer-Encoding: gzip\r\n", Err(Error::CodingUnknown)),
             ("Transfer-Encoding: identity\r\n", Err(Error::CodingUnknown)),
@@ -277,7 +285,8 @@ mod tests {
 
     #[test]
     fn who_persists_rfc_9112_section_9_3() {
-        let persist = |version, lines: &str| of(version, &format!("Host: h\r\n{lines}")).unwrap().persist;
+        let persist =
+            |version, lines: &str| of(version, &format!("Host: h\r\n{lines}")).unwrap().persist;
         assert!(persist("1.1", ""));
         assert!(!persist("1.1", "Connection: close\r\n"));
         assert!(!persist("1.1", "Connection: x, CLOSE\r\n"));
@@ -289,7 +298,9 @@ mod tests {
 
     #[test]
     fn an_upgrade_needs_both_fields() {
-        let upgrade = |version, lines: &str| of(version, &format!("Host: h\r\n{lines}")).unwrap().upgrade_websocket;
+        let upgrade = |version, lines: &str| {
+            of(version, &format!("Host: h\r\n{lines}")).unwrap().upgrade_websocket
+        };
         assert!(upgrade("1.1", "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"));
         assert!(upgrade("1.1", "Connection: upgrade\r\nUpgrade: h2c, websocket\r\n"));
         assert!(!upgrade("1.1", "Upgrade: websocket\r\n"));
@@ -298,7 +309,8 @@ mod tests {
 
     #[test]
     fn expectations_and_trailers() {
-        let with = |version, lines: &str| of(version, &format!("Host: h\r\nContent-Length: 1\r\n{lines}"));
+        let with =
+            |version, lines: &str| of(version, &format!("Host: h\r\nContent-Length: 1\r\n{lines}"));
         assert!(with("1.1", "Expect: 100-Continue\r\n").unwrap().expect_continue);
         assert!(!with("1.0", "Expect: 100-continue\r\n").unwrap().expect_continue);
         assert_eq!(with("1.1", "Expect: 200-ok\r\n"), Err(Error::Expectation));

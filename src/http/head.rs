@@ -388,10 +388,7 @@ fn scan_field_line(
     while value_end > value && matches!(bytes[value_end - 1], b' ' | b'\t') {
         value_end -= 1;
     }
-    fields.push(FieldSpan {
-        name: Span::new(line, colon),
-        value: Span::new(value, value_end),
-    });
+    fields.push(FieldSpan { name: Span::new(line, colon), value: Span::new(value, value_end) });
     Ok(Line::Field(end + 2))
 }
 
@@ -519,7 +516,9 @@ mod tests {
 
     #[test]
     fn an_incomplete_head_waits() {
-        for input in ["", "G", "GET", "GET / HTTP/1.1", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA: b\r\n\r"] {
+        for input in
+            ["", "G", "GET", "GET / HTTP/1.1", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA: b\r\n\r"]
+        {
             assert_eq!(head(input.as_bytes()), Ok(None), "{input:?}");
         }
     }

@@ -34,9 +34,7 @@ impl<'a> Headers<'a> {
     /// All fields as (name, value).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let bytes = self.bytes;
-        self.fields
-            .iter()
-            .map(move |field| (field.name.of(bytes), field.value.of(bytes)))
+        self.fields.iter().map(move |field| (field.name.of(bytes), field.value.of(bytes)))
     }
 
     /// The value of the first field with this name (given in lower case).
@@ -54,9 +52,7 @@ impl<'a> Headers<'a> {
     /// The values of all fields with this name (given in lower case), in order.
     pub fn get_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         debug_assert!(name.bytes().all(|b| !b.is_ascii_uppercase()), "names are in lower case");
-        self.iter()
-            .filter(move |(n, _)| *n == name.as_bytes())
-            .map(|(_, value)| value)
+        self.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// The elements of a list field: all lines of that name, split at commas, without the white
@@ -70,10 +66,7 @@ impl<'a> Headers<'a> {
 
 /// The elements of one list value (RFC 9110 §5.6.1.2: empty elements are ignored).
 pub fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(ascii::trim_ows)
-        .filter(|element| !element.is_empty())
+    value.split(|&byte| byte == b',').map(ascii::trim_ows).filter(|element| !element.is_empty())
 }
 
 impl std::fmt::Debug for Headers<'_> {
@@ -94,7 +87,8 @@ mod tests {
     #[test]
     fn lists_are_joined_over_lines_and_lose_their_empty_elements() {
         let mut bytes =
-            b"GET / HTTP/1.1\r\nTE: gzip;q=0.5, trailers\r\nA: 1\r\nTe: ,\t,deflate,\r\n\r\n".to_vec();
+            b"GET / HTTP/1.1\r\nTE: gzip;q=0.5, trailers\r\nA: 1\r\nTe: ,\t,deflate,\r\n\r\n"
+                .to_vec();
         let mut fields = Vec::new();
         parse(&mut bytes, &mut Progress::default(), &mut fields, Limits::default())
             .unwrap()

@@ -146,7 +146,8 @@ mod tests {
     fn one_empty_line_before_a_request_is_ignored_and_only_one() {
         let mut receiver = Receiver::default();
         let mut fields = Vec::new();
-        let mut step = |bytes: &[u8]| receiver.head(&mut bytes.to_vec(), &mut fields, Limits::default());
+        let mut step =
+            |bytes: &[u8]| receiver.head(&mut bytes.to_vec(), &mut fields, Limits::default());
         assert_eq!(step(b"\r"), Ok(HeadStep::NeedData));
         assert_eq!(step(b"\r\nGET"), Ok(HeadStep::Skip(2)));
         assert_eq!(step(b"\r\nGET / HTTP/1.1\r\n\r\n"), Err(Error::RequestLine));

@@ -59,8 +59,12 @@ impl Invalid {
             Invalid::HandshakeField => {
                 "upgrade, connection and sec-websocket fields are the handshake's own (RFC 6455 §4.2.2)"
             }
-            Invalid::Subprotocol => "only a subprotocol that the client offered may be chosen (RFC 6455 §4.2.2)",
-            Invalid::CloseCode => "this close code may not be sent: use 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 §7.4)",
+            Invalid::Subprotocol => {
+                "only a subprotocol that the client offered may be chosen (RFC 6455 §4.2.2)"
+            }
+            Invalid::CloseCode => {
+                "this close code may not be sent: use 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 §7.4)"
+            }
             Invalid::Path => "the path must be absolute and name a file that can be read",
         }
     }
@@ -308,7 +312,9 @@ impl Sender {
             // RFC 9110 §9.3.2: HEAD should get the fields that GET would get. An application
             // that gave no length but the whole body said how long it is.
             (BodyForm::Forbidden, Some(len))
-                if self.request.is_head && !self.length_given && !matches!(self.status, 204 | 304) =>
+                if self.request.is_head
+                    && !self.length_given
+                    && !matches!(self.status, 204 | 304) =>
             {
                 write_content_length(out, len);
             }
@@ -534,12 +540,8 @@ pub const fn reason_phrase(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    const GET: Request = Request {
-        version: Version::Http11,
-        is_head: false,
-        persist: true,
-        te_trailers: false,
-    };
+    const GET: Request =
+        Request { version: Version::Http11, is_head: false, persist: true, te_trailers: false };
 
     fn prefab() -> Prefab {
         Prefab::new(None, false)
@@ -579,12 +581,18 @@ mod tests {
     #[test]
     fn no_body_where_none_may_be_rfc_9112_section_6_3() {
         let head = Request { is_head: true, ..GET };
-        assert_eq!(response(head, 200, &[], &["Hello"]), "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
+        assert_eq!(
+            response(head, 200, &[], &["Hello"]),
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
+        );
         assert_eq!(
             response(head, 200, &[(b"content-length", b"9")], &["Hello"]),
             "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"
         );
-        assert_eq!(response(GET, 204, &[(b"content-length", b"5")], &["Hello"]), "HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(
+            response(GET, 204, &[(b"content-length", b"5")], &["Hello"]),
+            "HTTP/1.1 204 No Content\r\n\r\n"
+        );
         assert_eq!(
             response(GET, 304, &[(b"content-length", b"5")], &[""]),
             "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n"
@@ -607,7 +615,12 @@ mod tests {
     #[test]
     fn the_connection_and_transfer_encoding_fields_are_ours() {
         assert_eq!(
-            response(GET, 200, &[(b"Connection", b"close"), (b"Transfer-Encoding", b"gzip")], &[""]),
+            response(
+                GET,
+                200,
+                &[(b"Connection", b"close"), (b"Transfer-Encoding", b"gzip")],
+                &[""]
+            ),
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         );
         assert_eq!(
@@ -628,7 +641,9 @@ mod tests {
             let phrase = reason_phrase(status);
             assert_eq!(
                 text,
-                format!("HTTP/1.1 {status} {phrase}\r\nserver: oneport\r\na: 1\r\nDate: today\r\nb: 2\r\n")
+                format!(
+                    "HTTP/1.1 {status} {phrase}\r\nserver: oneport\r\na: 1\r\nDate: today\r\nb: 2\r\n"
+                )
             );
         }
     }
@@ -649,7 +664,10 @@ mod tests {
         assert_eq!(start(101, b"a", b"b"), Err(Invalid::Status));
         assert_eq!(start(1000, b"a", b"b"), Err(Invalid::Status));
         for value in ["", "+1", "1 ", "1, 1"] {
-            assert_eq!(start(200, b"content-length", value.as_bytes()), Err(Invalid::ContentLength));
+            assert_eq!(
+                start(200, b"content-length", value.as_bytes()),
+                Err(Invalid::ContentLength)
+            );
         }
         let two: &[Field<'_>] = &[(b"content-length", b"1"), (b"content-length", b"1")];
         let twice = Sender::new(GET).start(&mut Vec::new(), &prefab(), 200, two, false);
@@ -672,10 +690,9 @@ mod tests {
 
     #[test]
     fn trailers_are_written_only_to_those_who_take_them() {
-        for (te_trailers, tail) in [
-            (true, "2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n"),
-            (false, "2\r\nab\r\n0\r\n\r\n"),
-        ] {
+        for (te_trailers, tail) in
+            [(true, "2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n"), (false, "2\r\nab\r\n0\r\n\r\n")]
+        {
             let mut sender = Sender::new(Request { te_trailers, ..GET });
             let mut out = Vec::new();
             sender.start(&mut out, &prefab(), 200, &[], true).unwrap();
@@ -685,7 +702,8 @@ mod tests {
             sender.trailers(&mut out, true, &[(b"x-sum", b"1")], true).unwrap();
             let text = String::from_utf8(out).unwrap();
             assert!(text.ends_with(tail), "{text}");
-            let refused = sender.trailers(&mut Vec::new(), false, &[(b"Content-Length", b"1")], true);
+            let refused =
+                sender.trailers(&mut Vec::new(), false, &[(b"Content-Length", b"1")], true);
             assert_eq!(refused, Err(Invalid::TrailerField));
         }
     }

@@ -62,10 +62,8 @@ impl<'a> Target<'a> {
             return if method == b"OPTIONS" { Ok(Target::Asterisk) } else { Err(Error::Target) };
         }
         let rest = strip_scheme(target).ok_or(Error::Target)?;
-        let end = rest
-            .iter()
-            .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
-            .unwrap_or(rest.len());
+        let end =
+            rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         // RFC 9110 §4.2.1, §4.2.4: an http URI without a host is invalid; user information
         // ("user@") must be treated as an error.
@@ -123,7 +121,9 @@ fn split_query(target: &[u8]) -> Result<(&[u8], &[u8]), Error> {
 pub fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value {
         [b'[', rest @ ..] => {
-            let Some(end) = memchr::memchr(b']', rest) else { return false };
+            let Some(end) = memchr::memchr(b']', rest) else {
+                return false;
+            };
             let literal = &rest[..end];
             let allowed = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'v' | b'V');
             if literal.is_empty() || !literal.iter().all(allowed) {
@@ -240,10 +240,15 @@ mod tests {
 
     #[test]
     fn hosts() {
-        for good in ["example.org", "example.org:80", "127.0.0.1", "[::1]", "[::1]:8000", "", "a_b", "h:"] {
+        for good in
+            ["example.org", "example.org:80", "127.0.0.1", "[::1]", "[::1]:8000", "", "a_b", "h:"]
+        {
             assert!(is_host(good.as_bytes()), "{good}");
         }
-        for bad in ["a b", "a/b", "user@h", "h:80:80", "h:x", "[::1", "[]", "[::1]x", "a?b", "h,\"", "\u{e4}"] {
+        for bad in [
+            "a b", "a/b", "user@h", "h:80:80", "h:x", "[::1", "[]", "[::1]x", "a?b", "h,\"",
+            "\u{e4}",
+        ] {
             assert!(!is_host(bad.as_bytes()), "{bad}");
         }
     }

@@ -47,7 +47,9 @@ impl std::fmt::Display for ServerError {
                     _ => Ok(()),
                 }
             }
-            ServerError::Startup(message) => write!(f, "the application's startup failed: {message}"),
+            ServerError::Startup(message) => {
+                write!(f, "the application's startup failed: {message}")
+            }
             ServerError::Shutdown(message) => {
                 write!(f, "the application's shutdown failed: {message}")
             }

@@ -9,6 +9,7 @@
 
 mod commands;
 mod error;
+mod lifespan;
 mod listener;
 mod log_observer;
 mod server;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::commands::{Mail, WorkerMailbox};
 use super::error::ServerError;
+use super::lifespan::Startup;
+use super::listener;
 use super::signals::SignalWatch;
 use super::stats::Stats;
 use super::worker::{Common, Worker};
 use super::world::RealWorld;
-use super::{listener, worker};
 use crate::asgi::handle::Mailbox;
 use crate::asgi::{App, Config, Groups, State};
 
@@ -34,6 +35,7 @@ pub struct Server<A> {
     config: Config,
     workers: usize,
     signals: bool,
+    lifespan_required: bool,
     groups: Groups,
     stats: Stats,
 }
@@ -57,6 +59,7 @@ impl<A: App> Server<A> {
             config: Config::default(),
             workers: 1,
             signals: true,
+            lifespan_required: false,
             groups: Groups::default(),
             stats: Stats::default(),
         }
@@ -74,6 +77,15 @@ impl<A: App> Server<A> {
     #[must_use]
     pub fn signals(mut self, signals: bool) -> Self {
         self.signals = signals;
+        self
+    }
+
+    /// Must the application know lifespans? Default no: one that errs on `lifespan.startup`
+    /// without an answer is served without a lifespan, as ASGI wants it, which may hide a bug in
+    /// its startup. If yes, the server ends with the error.
+    #[must_use]
+    pub fn lifespan_required(mut self, required: bool) -> Self {
+        self.lifespan_required = required;
         self
     }
 
@@ -145,7 +157,7 @@ impl<A: App> Server<A> {
     /// [`ServerError::Bind`], with the cause and the remedy.
     pub fn bind(self, address: &str) -> Result<Bound<A>, ServerError> {
         let listeners = listener::bind(address, self.workers)?;
-        Ok(Bound { server: self, listeners, stopper: Stopper::default() })
+        Ok(Bound { server: self, listeners, stopper: Stopper::default(), on_ready: None })
     }
 }
 
@@ -163,6 +175,7 @@ pub struct Bound<A> {
     server: Server<A>,
     listeners: Vec<TcpListener>,
     stopper: Stopper,
+    on_ready: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl<A: App> Bound<A> {
@@ -189,78 +202,123 @@ impl<A: App> Bound<A> {
         self.stopper.clone()
     }
 
+    /// Calls this once, when the application has started and connections are about to be
+    /// accepted.
+    #[must_use]
+    pub fn on_ready(mut self, then: impl FnOnce() + Send + 'static) -> Self {
+        self.on_ready = Some(Box::new(then));
+        self
+    }
+
     /// Serves until a signal or a [`Stopper`] ends it and everything in flight is done.
     ///
     /// # Errors
     /// If the system does not give what it needs.
     pub fn run(self) -> Result<(), ServerError> {
-        let Self { server, listeners, stopper } = self;
-        let failed = |what| move |source| ServerError::Io { what, source };
-        match listener::raise_descriptor_limit() {
-            Some(limit) if limit < 1024 => log::warn!(
-                "only {limit} file descriptors: about as many connections can be open at a time; \
-                 raise the limit with `ulimit -n`"
-            ),
-            _ => {}
-        }
+        let Self { server, listeners, stopper, on_ready } = self;
+        warn_of_few_descriptors();
+        let lifespan_required = server.lifespan_required;
         let common = Common {
             app: Arc::new(server.app),
             config: Arc::new(server.config),
             groups: server.groups,
             stats: server.stats,
         };
-        let mut worlds = Vec::new();
-        let mut mailboxes = Vec::new();
+        let mut parts = Vec::new();
         for listener in listeners {
             let (world, waker) =
                 RealWorld::new(listener).map_err(failed("cannot watch the listener"))?;
-            worlds.push(world);
-            mailboxes.push(Arc::new(WorkerMailbox::new(waker)));
+            parts.push((world, Arc::new(WorkerMailbox::new(waker))));
         }
-        common.groups.connect(
-            mailboxes.iter().map(|mailbox| Arc::clone(mailbox) as Arc<dyn Mailbox>).collect(),
-        );
-        stopper.connect(mailboxes.clone());
-        let _signals = if server.signals {
-            let watch = SignalWatch::begin(stopper.clone());
-            Some(watch.map_err(failed("cannot listen for signals"))?)
-        } else {
-            None
+        let mailboxes: Vec<_> = parts.iter().map(|(_, mailbox)| Arc::clone(mailbox)).collect();
+        let for_groups = mailboxes.iter().map(|mailbox| Arc::clone(mailbox) as Arc<dyn Mailbox>);
+        common.groups.connect(for_groups.collect());
+        stopper.connect(mailboxes);
+        let _signals = match server.signals {
+            true => Some(
+                SignalWatch::begin(stopper.clone()).map_err(failed("cannot listen for signals"))?,
+            ),
+            false => None,
         };
-        let mut workers: Vec<_> = worlds
-            .into_iter()
-            .zip(mailboxes)
-            .map(|(world, mailbox)| Some((world, mailbox)))
-            .collect();
-        let (first_world, first_mailbox) = workers[0].take().expect("there is at least one worker");
-        let common = &common;
-        std::thread::scope(|scope| {
-            let mut threads = Vec::new();
-            for (number, parts) in workers.into_iter().enumerate() {
-                let Some((world, mailbox)) = parts else { continue };
-                let thread = std::thread::Builder::new()
-                    .name(format!("oneport-{number}"))
-                    .spawn_scoped(scope, move || {
-                        worker::Worker::new(world, mailbox, common).run(State::default())
-                    });
-                match thread {
-                    Ok(thread) => threads.push(thread),
-                    Err(source) => {
-                        stopper.stop();
-                        return Err(ServerError::Io { what: "cannot start a worker", source });
-                    }
-                }
+        // The first worker has the lifespan: it begins before the others and outlives them.
+        let (world, mailbox) = parts.remove(0);
+        let mut first = Worker::new(world, mailbox, &common);
+        let startup = first.start_lifespan().map_err(failed("the first worker failed"))?;
+        let state = match startup {
+            Startup::Complete(state) => state,
+            Startup::Failed(message) => return Err(ServerError::Startup(message)),
+            Startup::Raised(message) if lifespan_required => {
+                return Err(ServerError::Startup(message));
             }
-            let mut outcome = Worker::new(first_world, first_mailbox, common).run(State::default());
-            for thread in threads {
-                match thread.join() {
-                    Ok(result) => outcome = outcome.and(result),
-                    Err(_) => log::error!("a worker panicked: its connections are lost"),
-                }
+            // ASGI: an application that raises does not know lifespans; it is served without.
+            Startup::Raised(message) => {
+                log::info!("serving without lifespan: the application raised: {message}");
+                State::default()
             }
-            outcome.map_err(failed("a worker could not go on"))
-        })
+            Startup::None => State::default(),
+        };
+        if let Some(on_ready) = on_ready {
+            on_ready();
+        }
+        serve(&mut first, parts, &common, &state, &stopper)?;
+        match first.stop_lifespan().map_err(failed("the first worker failed"))? {
+            Ok(()) => Ok(()),
+            Err(message) => Err(ServerError::Shutdown(message)),
+        }
     }
+}
+
+fn failed(what: &'static str) -> impl Fn(std::io::Error) -> ServerError {
+    move |source| ServerError::Io { what, source }
+}
+
+fn warn_of_few_descriptors() {
+    match listener::raise_descriptor_limit() {
+        Some(limit) if limit < 1024 => log::warn!(
+            "only {limit} file descriptors: about as many connections can be open at a time; \
+             raise the limit with `ulimit -n`"
+        ),
+        _ => {}
+    }
+}
+
+/// Runs all workers until the last connection has ended: the first on this thread, the others
+/// on threads of their own.
+fn serve<A: App>(
+    first: &mut Worker<RealWorld, A>,
+    others: Vec<(RealWorld, Arc<WorkerMailbox>)>,
+    common: &Common<A>,
+    state: &State,
+    stopper: &Stopper,
+) -> Result<(), ServerError> {
+    first.set_state(state.clone());
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for (number, (world, mailbox)) in others.into_iter().enumerate() {
+            let state = state.clone();
+            let run = move || {
+                let mut worker = Worker::new(world, mailbox, common);
+                worker.set_state(state);
+                worker.serve_all()
+            };
+            let name = format!("oneport-{}", number + 1);
+            match std::thread::Builder::new().name(name).spawn_scoped(scope, run) {
+                Ok(thread) => threads.push(thread),
+                Err(source) => {
+                    stopper.stop();
+                    return Err(failed("cannot start a worker")(source));
+                }
+            }
+        }
+        let mut outcome = first.serve_all();
+        for thread in threads {
+            match thread.join() {
+                Ok(result) => outcome = outcome.and(result),
+                Err(_) => log::error!("a worker panicked: its connections are lost"),
+            }
+        }
+        outcome.map_err(failed("a worker could not go on"))
+    })
 }
 
 impl<A> std::fmt::Debug for Bound<A> {

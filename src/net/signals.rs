@@ -18,9 +18,8 @@ impl SignalWatch {
     pub(crate) fn begin(stopper: Stopper) -> io::Result<Self> {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let handle = signals.handle();
-        let thread = std::thread::Builder::new()
-            .name("oneport-signals".into())
-            .spawn(move || {
+        let thread =
+            std::thread::Builder::new().name("oneport-signals".into()).spawn(move || {
                 let mut asked = false;
                 for signal in signals.forever() {
                     if asked {

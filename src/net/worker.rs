@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::commands::{Mail, WorkerMailbox};
+use super::lifespan::{LIFESPAN_KEY, Lifespan, Startup};
 use super::listener::is_out_of_descriptors;
 use super::log_observer::LogObserver;
 use super::slab::{Key, Slab};
@@ -41,6 +42,9 @@ const READS: usize = 16;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Newcomers past `max_connections` that are told so; past these they are only closed.
 const REFUSALS: usize = 1024;
+
+/// How long the application may take to start and to end.
+const LIFESPAN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One connection with its socket.
 struct Entry<S, H> {
@@ -115,6 +119,15 @@ impl<S: Stream> Sink for SocketSink<'_, S> {
     }
 }
 
+/// A sink for a scope without a socket.
+struct NoSink;
+
+impl Sink for NoSink {
+    fn offer(&mut self, _parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
 /// What all workers of a server have in common.
 pub(crate) struct Common<A> {
     pub(crate) app: Arc<A>,
@@ -143,6 +156,15 @@ pub(crate) struct Worker<W: World, A: App> {
     accept_retry: Option<Instant>,
     /// The server is ending; when everything ends, whatever peers do.
     ending: Option<Instant>,
+    /// The first worker of a server has its lifespan.
+    lifespan: Option<Lifespan<A::Handler>>,
+}
+
+impl<W: World, A: App> Drop for Worker<W, A> {
+    fn drop(&mut self) {
+        // Nobody reads it any more.
+        self.mailbox.close();
+    }
 }
 
 impl<W: World, A: App> Worker<W, A> {
@@ -179,12 +201,17 @@ impl<W: World, A: App> Worker<W, A> {
             acceptable: true,
             accept_retry: None,
             ending: None,
+            lifespan: None,
         }
     }
 
-    /// Serves until it is told to end and has ended.
-    pub(crate) fn run(mut self, state: State) -> io::Result<()> {
+    /// The state that every scope finds.
+    pub(crate) fn set_state(&mut self, state: State) {
         self.tools.state = state;
+    }
+
+    /// Serves until it is told to end and has ended.
+    pub(crate) fn serve_all(&mut self) -> io::Result<()> {
         let mut ready = Vec::with_capacity(1024);
         let mut mails = Vec::new();
         while !self.is_over() {
@@ -201,16 +228,86 @@ impl<W: World, A: App> Worker<W, A> {
             self.accept();
             self.publish();
             self.expire();
+            self.with_lifespan(Lifespan::time);
         }
         for key in self.connections.keys() {
             self.remove(key);
         }
-        self.mailbox.close();
         Ok(())
     }
 
+    /// Tells the application that the server starts, and waits for its answer. Before the first
+    /// accept.
+    pub(crate) fn start_lifespan(&mut self) -> io::Result<Startup> {
+        let app = Arc::clone(&self.app);
+        let Some(lifespan) = Lifespan::call(&*app) else {
+            return Ok(Startup::None);
+        };
+        self.lifespan = Some(lifespan);
+        self.with_lifespan(Lifespan::startup);
+        self.wait_for_lifespan()?;
+        Ok(self.with_lifespan(|lifespan, _| lifespan.startup_outcome()).unwrap_or(Startup::None))
+    }
+
+    /// Tells the application that the server has ended, and waits for its answer. After the
+    /// last connection.
+    pub(crate) fn stop_lifespan(&mut self) -> io::Result<Result<(), String>> {
+        self.with_lifespan(Lifespan::shutdown);
+        self.wait_for_lifespan()?;
+        Ok(self.with_lifespan(|lifespan, _| lifespan.shutdown_outcome()).unwrap_or(Ok(())))
+    }
+
+    fn wait_for_lifespan(&mut self) -> io::Result<()> {
+        let deadline = self.world.now() + LIFESPAN_TIMEOUT;
+        let (mut ready, mut mails) = (Vec::new(), Vec::new());
+        loop {
+            let Some(lifespan) = &self.lifespan else {
+                return Ok(());
+            };
+            let now = self.world.now();
+            if !lifespan.is_waiting() || now >= deadline {
+                return Ok(());
+            }
+            let until = lifespan.deadline().map_or(deadline, |timer| timer.min(deadline));
+            let timeout = until.saturating_duration_since(now) + Duration::from_millis(1);
+            self.world.wait(Some(timeout), &mut ready)?;
+            self.begin_round();
+            for event in ready.drain(..) {
+                self.note(event, &mut mails);
+            }
+            for mail in mails.drain(..) {
+                if let Mail::Shutdown = mail {
+                    // Whoever asked for the end does not wait for a start.
+                    self.ending = Some(self.tools.now);
+                    return Ok(());
+                }
+                self.mail(mail);
+            }
+            self.with_lifespan(Lifespan::time);
+        }
+    }
+
+    /// Lends the lifespan what a callback may need.
+    fn with_lifespan<R>(
+        &mut self,
+        then: impl FnOnce(&mut Lifespan<A::Handler>, &mut Env<'_>) -> R,
+    ) -> Option<R> {
+        let lifespan = self.lifespan.as_mut()?;
+        let mut budget = 0;
+        let mut sink = NoSink;
+        let mut turn = self.tools.turn(&mut sink, &mut budget);
+        let result = then(lifespan, &mut turn.env);
+        // A lifespan may publish; it cannot join.
+        if !self.tools.effects.is_empty() {
+            self.apply_effects(LIFESPAN_KEY);
+        }
+        Some(result)
+    }
+
     fn is_over(&self) -> bool {
-        let Some(deadline) = self.ending else { return false };
+        let Some(deadline) = self.ending else {
+            return false;
+        };
         self.connections.len() == 0 || self.tools.now >= deadline
     }
 
@@ -220,7 +317,11 @@ impl<W: World, A: App> Worker<W, A> {
         if accept_now || !self.run_again.is_empty() || !self.publications.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.timers.next(), self.accept_retry, self.ending].into_iter().flatten().min()?;
+        let lifespan = self.lifespan.as_ref().and_then(Lifespan::deadline);
+        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan]
+            .into_iter()
+            .flatten()
+            .min()?;
         let now = self.world.now();
         // Up to the next millisecond, which is what the poll can do: not to wake too early.
         Some(next.saturating_duration_since(now).saturating_add(Duration::from_millis(1)))
@@ -240,7 +341,9 @@ impl<W: World, A: App> Worker<W, A> {
             Ready::Mailbox => self.mailbox.take(mails),
             Ready::Socket(key, readiness) => {
                 // An unknown key is an event of a connection that ended in this round.
-                let Some(entry) = self.connections.get_mut(key) else { return };
+                let Some(entry) = self.connections.get_mut(key) else {
+                    return;
+                };
                 entry.ready.readable |= readiness.readable || readiness.read_closed;
                 entry.ready.writable |= readiness.writable;
                 entry.ready.read_closed |= readiness.read_closed;
@@ -263,6 +366,10 @@ impl<W: World, A: App> Worker<W, A> {
         match mail {
             Mail::Command(Command::Scope(address, command)) => {
                 let key = Key { slot: address.slot, generation: address.generation };
+                if key == LIFESPAN_KEY {
+                    self.with_lifespan(|lifespan, env| lifespan.command(command, env));
+                    return;
+                }
                 self.enter(key, |conn, turn| conn.command(address.scope, command, turn));
             }
             Mail::Command(Command::Publish(parcel)) => self.publications.push(parcel),
@@ -271,12 +378,10 @@ impl<W: World, A: App> Worker<W, A> {
     }
 
     /// Calls into a connection outside of its own turn; the turn follows in this round.
-    fn enter(
-        &mut self,
-        key: Key,
-        then: impl FnOnce(&mut Connection<A::Handler>, &mut Turn<'_>),
-    ) {
-        let Some(entry) = self.connections.get_mut(key) else { return };
+    fn enter(&mut self, key: Key, then: impl FnOnce(&mut Connection<A::Handler>, &mut Turn<'_>)) {
+        let Some(entry) = self.connections.get_mut(key) else {
+            return;
+        };
         let mut budget = TURN_BUDGET;
         let Entry { stream, conn, ready, .. } = entry;
         let mut sink = SocketSink { stream, writable: &mut ready.writable };
@@ -290,14 +395,18 @@ impl<W: World, A: App> Worker<W, A> {
     fn serve_run_again(&mut self) {
         // Only those that are on the list now: who comes back waits for the next round.
         for _ in 0..self.run_again.len() {
-            let Some(key) = self.run_again.pop_front() else { return };
+            let Some(key) = self.run_again.pop_front() else {
+                return;
+            };
             self.serve(key);
         }
     }
 
     /// One turn of one connection: reads while there is something and it may, then writes once.
     fn serve(&mut self, key: Key) {
-        let Some(entry) = self.connections.get_mut(key) else { return };
+        let Some(entry) = self.connections.get_mut(key) else {
+            return;
+        };
         entry.queued = false;
         let Entry { stream, conn, ready, .. } = entry;
         let mut budget = TURN_BUDGET;
@@ -356,7 +465,9 @@ impl<W: World, A: App> Worker<W, A> {
         if !self.tools.effects.is_empty() {
             self.apply_effects(key);
         }
-        let Some(entry) = self.connections.get_mut(key) else { return };
+        let Some(entry) = self.connections.get_mut(key) else {
+            return;
+        };
         let held = entry.conn.bytes_held();
         if held != entry.held {
             self.stats.held(entry.held, held);
@@ -399,7 +510,9 @@ impl<W: World, A: App> Worker<W, A> {
     }
 
     fn remove(&mut self, key: Key) {
-        let Some(entry) = self.connections.remove(key) else { return };
+        let Some(entry) = self.connections.remove(key) else {
+            return;
+        };
         self.table.leave_all(key.slot);
         self.stats.held(entry.held, 0);
         let Entry { mut stream, conn, mut ready, .. } = entry;
@@ -474,8 +587,7 @@ impl<W: World, A: App> Worker<W, A> {
                 conn.refuse_for_load(&mut turn);
             }
         }
-        let entry =
-            Entry { stream, conn, ready, queued: false, shut: false, armed: None, held: 0 };
+        let entry = Entry { stream, conn, ready, queued: false, shut: false, armed: None, held: 0 };
         let inserted = self.connections.insert(entry);
         debug_assert_eq!(inserted, key);
         self.after_accept(key);
@@ -498,9 +610,8 @@ impl<W: World, A: App> Worker<W, A> {
             let members = self.table.members(parcel.publication().group());
             due.extend(members.iter().map(|&member| (member, index as u32)));
         }
-        let one_group = parcels
-            .iter()
-            .all(|p| p.publication().group() == parcels[0].publication().group());
+        let one_group =
+            parcels.iter().all(|p| p.publication().group() == parcels[0].publication().group());
         if parcels.len() > 1 {
             if one_group {
                 // The members are the same for each: no need to sort.
@@ -535,7 +646,9 @@ impl<W: World, A: App> Worker<W, A> {
         parcels: &[Parcel],
         counts: &mut [(usize, usize)],
     ) {
-        let Some(key) = self.connections.at(member) else { return };
+        let Some(key) = self.connections.at(member) else {
+            return;
+        };
         let high_water = self.tools.config.high_water;
         self.enter(key, |conn, _| {
             for index in indexes {
@@ -553,7 +666,9 @@ impl<W: World, A: App> Worker<W, A> {
     fn expire(&mut self) {
         let now = self.tools.now;
         while let Some((at, key)) = self.timers.due(now) {
-            let Some(entry) = self.connections.get_mut(key) else { continue };
+            let Some(entry) = self.connections.get_mut(key) else {
+                continue;
+            };
             if entry.armed != Some(at) {
                 // An earlier entry took its place.
                 continue;

@@ -186,9 +186,7 @@ impl World for RealWorld {
 
     fn register(&mut self, stream: &mut TcpStream, key: Key) -> io::Result<()> {
         // Once, for both directions: mio is edge-triggered, so nothing has to be armed again.
-        self.poll
-            .registry()
-            .register(stream, token(key), Interest::READABLE | Interest::WRITABLE)
+        self.poll.registry().register(stream, token(key), Interest::READABLE | Interest::WRITABLE)
     }
 
     fn stop_accepting(&mut self) {

@@ -224,7 +224,10 @@ mod tests {
                 let mut out = Vec::new();
                 encode(&mut out, true, opcode, len);
                 let (header, header_len) = parse(&out).unwrap().unwrap();
-                assert_eq!((header.len, header.opcode, header_len), (len as u64, opcode, out.len()));
+                assert_eq!(
+                    (header.len, header.opcode, header_len),
+                    (len as u64, opcode, out.len())
+                );
             }
         }
     }

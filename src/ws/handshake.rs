@@ -239,8 +239,14 @@ mod tests {
             (EXAMPLE.replace("Sec-WebSocket-Version: 13\n", ""), Refusal::Version),
             (EXAMPLE.replace("Sec-WebSocket-Key", "X"), Refusal::KeyMissing),
             (EXAMPLE.replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhl"), Refusal::KeyInvalid),
-            (EXAMPLE.replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ"), Refusal::KeyInvalid),
-            (EXAMPLE.replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZSE="), Refusal::KeyInvalid),
+            (
+                EXAMPLE.replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ"),
+                Refusal::KeyInvalid,
+            ),
+            (
+                EXAMPLE.replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZSE="),
+                Refusal::KeyInvalid,
+            ),
             (EXAMPLE.replace("dGhlIHNhbXBsZSBub25jZQ==", "!"), Refusal::KeyInvalid),
         ];
         for (text, refusal) in rows {

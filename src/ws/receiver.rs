@@ -117,7 +117,7 @@ impl Receiver {
             return Ok((whole as usize, message));
         }
         self.begin_frame(header, key);
-        let taken = at + self.payload(&mut input[at..])?;
+        let taken = at + self.payload(&input[at..])?;
         Ok((taken, self.finished()?))
     }
 
@@ -153,7 +153,9 @@ impl Receiver {
 
     /// Takes payload of the current frame from the input.
     fn payload(&mut self, input: &[u8]) -> Result<usize, Error> {
-        let Some(partial) = &mut self.frame else { return Ok(0) };
+        let Some(partial) = &mut self.frame else {
+            return Ok(0);
+        };
         let n = usize::try_from(partial.left).unwrap_or(usize::MAX).min(input.len());
         let piece = self.gather.extend(&input[..n]);
         unmask_and_check(partial, piece, self.message, &mut self.utf8)?;
@@ -190,7 +192,9 @@ impl Receiver {
     /// # Errors
     /// As [`Receiver::next`].
     pub fn filled(&mut self, n: usize) -> Result<Incoming, Error> {
-        let Some(partial) = &mut self.frame else { return Ok(Incoming::NeedData) };
+        let Some(partial) = &mut self.frame else {
+            return Ok(Incoming::NeedData);
+        };
         let piece = self.gather.advance(n);
         unmask_and_check(partial, piece, self.message, &mut self.utf8)?;
         self.finished()
@@ -330,7 +334,9 @@ mod tests {
             let mut piece = &input[from..cut];
             from = cut;
             while own_buffer && waiting.is_empty() && !piece.is_empty() {
-                let Some(target) = receiver.read_target() else { break };
+                let Some(target) = receiver.read_target() else {
+                    break;
+                };
                 let n = target.len().min(piece.len());
                 target[..n].copy_from_slice(&piece[..n]);
                 piece = &piece[n..];
@@ -419,7 +425,14 @@ mod tests {
             (frames(&[(0x82, b"")]), vec![Seen::Binary(vec![])]),
             (frames(&[(0x01, b""), (0x00, b""), (0x80, b"")]), vec![text("")]),
             (
-                frames(&[(0x01, b"a"), (0x89, b"p"), (0x00, b"b"), (0x8a, b""), (0x80, b"c"), (0x81, b"d")]),
+                frames(&[
+                    (0x01, b"a"),
+                    (0x89, b"p"),
+                    (0x00, b"b"),
+                    (0x8a, b""),
+                    (0x80, b"c"),
+                    (0x81, b"d"),
+                ]),
                 vec![Seen::Ping(b"p".to_vec()), Seen::Pong(vec![]), text("abc"), text("d")],
             ),
             (

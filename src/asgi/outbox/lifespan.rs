@@ -3,6 +3,7 @@
 use super::{SendError, obey};
 use crate::asgi::event::SendEvent;
 use crate::asgi::order::{Lifespan, LifespanStep};
+use crate::asgi::state::State;
 
 /// What a lifespan answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,11 +19,13 @@ pub enum LifespanAnswer {
 pub struct LifespanSide {
     order: Lifespan,
     answer: Option<LifespanAnswer>,
+    /// What later scopes will find.
+    pub state: State,
 }
 
 impl Default for LifespanSide {
     fn default() -> Self {
-        Self { order: Lifespan::Starting, answer: None }
+        Self { order: Lifespan::Starting, answer: None, state: State::default() }
     }
 }
 
@@ -30,6 +33,17 @@ impl LifespanSide {
     /// Takes the answer to the last event, if it was given.
     pub fn take_answer(&mut self) -> Option<LifespanAnswer> {
         self.answer.take()
+    }
+
+    /// Is the answer to `lifespan.startup` still due?
+    pub fn is_starting(&self) -> bool {
+        self.order == Lifespan::Starting
+    }
+
+    /// A handler that returned from startup without an answer, and kept nothing to answer with,
+    /// has started.
+    pub fn started_silently(&mut self) {
+        self.order = Lifespan::Started;
     }
 
     /// The server tells `lifespan.shutdown`; false if there is nothing left to be told.

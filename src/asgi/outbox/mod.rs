@@ -99,7 +99,7 @@ pub struct ScopeCore {
 impl ScopeCore {
     /// Is there anything but further events of the peer that could make the handler act?
     pub fn can_still_answer(&self) -> bool {
-        let handles = self.cell.as_ref().is_some_and(|cell| cell.handles() > 0);
+        let handles = self.cell.as_ref().is_some_and(|cell| cell.can_still_answer());
         handles || self.timer.is_some() || self.full
     }
 
@@ -229,11 +229,8 @@ impl<'a> Outbox<'a> {
     /// A handle to answer later, from any thread.
     pub fn handle(&mut self) -> Handle {
         let cell = self.core.cell.get_or_insert_with(|| {
-            let address = Address {
-                slot: self.slot,
-                generation: self.generation,
-                scope: self.core.number,
-            };
+            let address =
+                Address { slot: self.slot, generation: self.generation, scope: self.core.number };
             let config = self.env.config;
             let mailbox = Arc::clone(self.env.mailbox);
             Cell::new(mailbox, address, config.high_water, config.hard_limit)
@@ -254,6 +251,26 @@ impl<'a> Outbox<'a> {
     /// Ends a pause.
     pub fn resume(&mut self) {
         self.core.paused = false;
+    }
+
+    /// Sets a value of the [`State`](super::State) that every later scope finds. At startup, in
+    /// the lifespan scope, before `lifespan.startup.complete`.
+    ///
+    /// # Errors
+    /// [`SendError::OutOfOrder`] anywhere else.
+    pub fn insert_state<T: std::any::Any + Send + Sync>(
+        &mut self,
+        value: T,
+    ) -> Result<(), SendError> {
+        match &mut self.side {
+            Side::Lifespan(side) if side.is_starting() => {
+                side.state.insert(value);
+                Ok(())
+            }
+            Side::Lifespan(side) => Err(side.out_of_order("oneport.insert_state")),
+            Side::Http(side) => Err(side.out_of_order("oneport.insert_state")),
+            Side::WebSocket(side) => Err(side.out_of_order("oneport.insert_state")),
+        }
     }
 
     /// Asks for one [`Event::Timer`](super::Event::Timer) after this time. A scope has one

@@ -36,12 +36,8 @@ pub struct WebSocketSide {
 
 /// RFC 6455 §4.2.2: the answer to a refused handshake is an ordinary response; we end the
 /// connection after it.
-const DENIAL: Request = Request {
-    version: Version::Http11,
-    is_head: false,
-    persist: false,
-    te_trailers: false,
-};
+const DENIAL: Request =
+    Request { version: Version::Http11, is_head: false, persist: false, te_trailers: false };
 
 impl WebSocketSide {
     /// For a handshake that is answered with `accept`; `offered` are the values of
@@ -131,7 +127,9 @@ impl WebSocketSide {
     /// Sends a Close of the server's own (an echo, a failed connection, a shutdown), unless one
     /// was sent. Tells whether it was sent now.
     pub fn close_by_server(&mut self, code: u16, reason: &str, output: &mut Output) -> bool {
-        let Ok(next) = self.closing.next(CloseEvent::SentClose) else { return false };
+        let Ok(next) = self.closing.next(CloseEvent::SentClose) else {
+            return false;
+        };
         self.closing = next;
         self.sent_code = code;
         sender::encode_close(output.tail(), code, reason);
@@ -160,7 +158,9 @@ impl WebSocketSide {
 
     fn state(&self) -> &'static str {
         match self.order {
-            WebSocket::Connecting => "the handshake waits for an answer (send websocket.accept first)",
+            WebSocket::Connecting => {
+                "the handshake waits for an answer (send websocket.accept first)"
+            }
             WebSocket::Open => "the WebSocket is open",
             WebSocket::CloseSent => "the WebSocket is closing",
             WebSocket::Denying => "a denial response has begun",
@@ -170,7 +170,11 @@ impl WebSocketSide {
     }
 
     #[inline]
-    fn step(&self, step: WebSocketStep, event: &'static str) -> Result<Option<WebSocket>, SendError> {
+    fn step(
+        &self,
+        step: WebSocketStep,
+        event: &'static str,
+    ) -> Result<Option<WebSocket>, SendError> {
         obey(self.order.next(step), event, self.state())
     }
 

@@ -1,0 +1,129 @@
+//! The program that outside suites drive: every kind of request, answer and WebSocket on one
+//! port, and a flag for every limit. It is built on the public API alone.
+//!
+//! ```text
+//! cargo run --release --example testbed -- --port 9001
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `testbed.rs` | start, routing |
+//! | `testbed/flags.rs` | the command line |
+//! | `testbed/http.rs` | the pages |
+//! | `testbed/websocket.rs` | the WebSockets |
+//! | `testbed/shared.rs` | what all of them share, and the scope as JSON |
+
+#[path = "testbed/flags.rs"]
+mod flags;
+#[path = "testbed/http.rs"]
+mod http;
+#[path = "testbed/shared.rs"]
+mod shared;
+#[path = "testbed/websocket.rs"]
+mod websocket;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use oneport::{App, AppError, Event, Handler, Outbox, Scope, SendEvent, Server};
+
+use shared::{Shared, Visit};
+
+/// The application: called once per scope.
+struct Testbed {
+    shared: Arc<Shared>,
+}
+
+/// What answers the events of one scope.
+enum Answer {
+    Http(http::Page, Visit),
+    WebSocket(websocket::Socket, Visit),
+    Lifespan,
+}
+
+impl App for Testbed {
+    type Handler = Answer;
+
+    fn call(&self, scope: &Scope<'_>) -> Option<Answer> {
+        match scope {
+            Scope::Http(http) => {
+                let page = http::route(http, &self.shared);
+                Some(Answer::Http(page, Visit::new(scope, &self.shared)))
+            }
+            Scope::WebSocket(websocket) => {
+                // None: 404, for an upgrade request too.
+                let socket = websocket::route(websocket)?;
+                Some(Answer::WebSocket(socket, Visit::new(scope, &self.shared)))
+            }
+            Scope::Lifespan(_) => Some(Answer::Lifespan),
+            _ => None,
+        }
+    }
+}
+
+impl Handler for Answer {
+    fn receive(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
+        match self {
+            Answer::Http(page, visit) => {
+                if let Event::HttpDisconnect = event {
+                    visit.record("http.disconnect", None, "");
+                }
+                page.receive(event, out, visit.shared())
+            }
+            Answer::WebSocket(socket, visit) => {
+                if let Event::WebSocketDisconnect { code, reason } = event {
+                    visit.record("websocket.disconnect", Some(code), reason);
+                }
+                socket.receive(event, out)
+            }
+            Answer::Lifespan => lifespan(event, out),
+        }
+    }
+}
+
+fn lifespan(event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
+    match event {
+        Event::LifespanStartup => {
+            out.insert_state(shared::Started(true))?;
+            out.send(SendEvent::LifespanStartupComplete)?;
+        }
+        Event::LifespanShutdown => {
+            out.send(SendEvent::LifespanShutdownComplete)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
+    let flags = match flags::parse(std::env::args().skip(1)) {
+        Ok(flags) => flags,
+        Err(message) => {
+            eprintln!("testbed: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    if let Err(error) = shared::make_files() {
+        eprintln!("testbed: cannot make the file that /file serves: {error}");
+        return ExitCode::FAILURE;
+    }
+    let shared = Arc::new(Shared::default());
+    let server = flags.configure(Server::new(Testbed { shared: Arc::clone(&shared) }));
+    shared.set_stats(server.stats());
+    let bound = match server.bind(&flags.address()) {
+        Ok(bound) => bound,
+        Err(error) => {
+            eprintln!("testbed: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let address = bound.local_addr();
+    match bound.on_ready(move || eprintln!("listening on http://{address}")).run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("testbed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

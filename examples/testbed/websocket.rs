@@ -1,0 +1,151 @@
+//! The WebSockets: one variant each.
+
+use std::time::Duration;
+
+use oneport::{AppError, Event, Flow, Message, Outbox, Scope, SendEvent, WebSocketScope};
+
+use crate::shared::{query_number, query_text, scope_json};
+
+/// The group of `/broadcast`.
+const EVERYONE: &str = "broadcast";
+
+pub(crate) enum Socket {
+    Echo,
+    Broadcast,
+    Scope(String),
+    Subprotocol(Option<&'static str>),
+    Deny,
+    DenyCustom,
+    Headers,
+    Close { code: u16, reason: String },
+    Error,
+    Panic,
+    Flood { left: u64, size: usize },
+    Origin { allowed: bool },
+}
+
+/// Chooses the socket; `None` is 404.
+pub(crate) fn route(scope: &WebSocketScope<'_>) -> Option<Socket> {
+    let query = scope.query_string;
+    Some(match scope.path {
+        "/ws" => Socket::Echo,
+        "/broadcast" => Socket::Broadcast,
+        "/scope" => Socket::Scope(scope_json(&Scope::WebSocket(*scope)).to_string()),
+        "/subprotocol" => Socket::Subprotocol(
+            ["chat.v2", "chat.v1"]
+                .into_iter()
+                .find(|wanted| scope.subprotocols().any(|offered| offered == *wanted)),
+        ),
+        "/deny" => Socket::Deny,
+        "/deny-custom" => Socket::DenyCustom,
+        "/headers" => Socket::Headers,
+        "/close" => Socket::Close {
+            code: query_number(query, "code", 1000).try_into().unwrap_or(0),
+            reason: query_text(query, "reason").unwrap_or_default(),
+        },
+        "/error" => Socket::Error,
+        "/panic" => Socket::Panic,
+        "/flood" => Socket::Flood {
+            left: query_number(query, "n", 100),
+            size: query_number(query, "size", 1024) as usize,
+        },
+        "/origin" => Socket::Origin { allowed: same_origin(scope) },
+        _ => return None,
+    })
+}
+
+/// Is the Origin this very server, as the client names it in Host?
+fn same_origin(scope: &WebSocketScope<'_>) -> bool {
+    let scheme = if scope.scheme == "wss" { "https" } else { "http" };
+    match (scope.headers.get_str("origin"), scope.headers.get_str("host")) {
+        (Some(origin), Some(host)) => origin == format!("{scheme}://{host}"),
+        _ => false,
+    }
+}
+
+impl Socket {
+    pub(crate) fn receive(
+        &mut self,
+        event: Event<'_>,
+        out: &mut Outbox<'_>,
+    ) -> Result<(), AppError> {
+        match (self, event) {
+            (socket, Event::WebSocketConnect) => return socket.connect(out),
+            (Socket::Broadcast, Event::WebSocketReceive(message)) => {
+                out.publish(EVERYONE, message);
+            }
+            (Socket::Error, Event::WebSocketReceive(_)) => return Err("asked to fail".into()),
+            (Socket::Panic, Event::WebSocketReceive(_)) => panic!("asked to panic"),
+            (Socket::Flood { .. }, Event::WebSocketReceive(_)) => {}
+            (Socket::Close { code, reason }, Event::Timer) => {
+                out.close(*code, reason)?;
+            }
+            (Socket::Flood { left, size }, Event::Drain) => return flood(left, *size, out),
+            // An echo whose peer does not read stops reading it.
+            (_, Event::WebSocketReceive(message)) => match out.message(message)? {
+                Flow::Full => out.pause(),
+                Flow::Ready => {}
+            },
+            (_, Event::Drain) => out.resume(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, out: &mut Outbox<'_>) -> Result<(), AppError> {
+        match self {
+            Socket::Echo | Socket::Error | Socket::Panic => out.accept()?,
+            Socket::Broadcast => {
+                let flow = out.accept()?;
+                out.join(EVERYONE)?;
+                flow
+            }
+            Socket::Scope(json) => {
+                out.accept()?;
+                out.message(&*json)?
+            }
+            Socket::Subprotocol(chosen) => {
+                out.send(SendEvent::WebSocketAccept { subprotocol: *chosen, headers: &[] })?
+            }
+            Socket::Deny | Socket::Origin { allowed: false } => out.close(1000, "")?,
+            Socket::Origin { allowed: true } => out.accept()?,
+            Socket::DenyCustom => {
+                out.send(SendEvent::WebSocketHttpResponseStart {
+                    status: 401,
+                    headers: &[(b"content-type", b"text/plain"), (b"www-authenticate", b"Bearer")],
+                })?;
+                out.send(SendEvent::WebSocketHttpResponseBody {
+                    body: b"log in ",
+                    more_body: true,
+                })?;
+                out.send(SendEvent::WebSocketHttpResponseBody { body: b"first", more_body: false })?
+            }
+            Socket::Headers => out.send(SendEvent::WebSocketAccept {
+                subprotocol: None,
+                headers: &[(b"x-accepted", b"yes")],
+            })?,
+            Socket::Close { .. } => {
+                // Close in an event of its own: if the code may not be sent, the accept has left.
+                out.wake_after(Duration::ZERO);
+                out.accept()?
+            }
+            Socket::Flood { left, size } => {
+                out.accept()?;
+                return flood(left, *size, out);
+            }
+        };
+        Ok(())
+    }
+}
+
+/// Sends messages until the peer cannot keep up; `Drain` goes on.
+fn flood(left: &mut u64, size: usize, out: &mut Outbox<'_>) -> Result<(), AppError> {
+    let payload = vec![0; size];
+    while *left > 0 {
+        *left -= 1;
+        if out.message(Message::Binary(&payload))? == Flow::Full {
+            break;
+        }
+    }
+    Ok(())
+}
