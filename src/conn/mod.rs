@@ -656,14 +656,17 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Sends for a handle what it posted.
-    fn send_for_handle(&mut self, event: &crate::asgi::event::OwnedSendEvent, turn: &mut Turn<'_>) {
-        let sent =
-            self.with_outbox(turn, |out| event.with(|event| (out.send(event), event.name())));
+    fn send_for_handle(
+        &mut self,
+        turn: &mut Turn<'_>,
+        send: impl FnOnce(&mut Outbox<'_>) -> (Result<Flow, SendError>, &'static str),
+    ) {
+        let sent = self.with_outbox(turn, send);
         let Some((Err(error), name)) = sent else {
             return self.settle_scope(turn);
         };
         let failure = match error {
-            crate::SendError::Closed => Failure::Closed,
+            SendError::Closed => Failure::Closed,
             other => Failure::Error(Box::new(other)),
         };
         failure.log(name);
