@@ -229,8 +229,9 @@ impl Handle {
         headers: &[Field<'_>],
         body: &[u8],
     ) -> Result<Flow, SendError> {
-        self.send(SendEvent::HttpResponseStart { status, headers, trailers: false })?;
-        self.send(SendEvent::HttpResponseBody { body, more_body: false })
+        self.check()?;
+        let response = OwnedResponse::copy_of(status, headers, body);
+        Ok(self.post_costly(ScopeCommand::Respond(response)))
     }
 
     /// Sends a WebSocket message.

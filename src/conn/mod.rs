@@ -246,12 +246,12 @@ impl<H: Handler> Connection<H> {
 
     /// A command from a handle of this connection.
     pub fn command(&mut self, number: u32, command: ScopeCommand, turn: &mut Turn<'_>) {
-        if let Some(cell) = &self.core.cell {
-            cell.taken(command.cost());
-        }
         // A handle of an earlier scope: it misses.
         if number != self.core.number || self.phase != Phase::Active {
             return;
+        }
+        if let Some(cell) = &self.core.cell {
+            cell.taken(command.cost());
         }
         match command {
             ScopeCommand::Send(event) => self

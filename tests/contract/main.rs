@@ -1,0 +1,9 @@
+//! The contract with applications under attack, without sockets.
+
+#[path = "../rig/mod.rs"]
+mod rig;
+
+mod deadlines;
+mod handles;
+mod http;
+mod websocket;

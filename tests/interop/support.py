@@ -1,0 +1,326 @@
+"""What the suites share: a testbed process, polling, and clients that speak bytes."""
+
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass, field
+
+BINARY = os.environ["TESTBED"]
+HOST = "127.0.0.1"
+#: Longer than anything here takes on a busy machine (seconds).
+PATIENCE = 20
+
+# Proxies of the environment are for other hosts.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def eventually(condition, within=PATIENCE):
+    """Asks until the answer is true, and gives it."""
+    deadline = time.monotonic() + within
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {within} s: {condition}"
+        time.sleep(0.01)
+    return answer
+
+
+class Testbed:
+    """A testbed process on a free port of the loopback interface."""
+
+    __test__ = False  # not a class of tests, whatever its name
+
+    def __init__(self, *flags):
+        self.lines = []  # of standard error
+        self._said = threading.Condition()
+        self.process = subprocess.Popen(
+            [BINARY, "--port", "0", *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            with self._said:
+                said = self._said.wait_for(lambda: self.lines, PATIENCE)
+            assert said, "the testbed said nothing"
+            match = re.fullmatch(r"listening on http://127\.0\.0\.1:(\d+)", self.lines[0])
+            assert match, f"the testbed said {self.lines!r}"
+        except BaseException:
+            self._kill()
+            raise
+        self.port = int(match[1])
+        self.url = f"http://{HOST}:{self.port}"
+        self.ws_url = f"ws://{HOST}:{self.port}"
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self._said:
+                self.lines.append(line.rstrip("\n"))
+                self._said.notify_all()
+        with self._said:
+            self._said.notify_all()
+
+    def _kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        self.process.stderr.close()
+
+    def signal(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+
+    def exit_code(self, within=5):
+        """Waits for the end; a testbed that does not end in time is killed, and the test fails."""
+        try:
+            return self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the testbed did not end within {within} s") from None
+        finally:
+            self._kill()
+
+    def stop(self):
+        """SIGTERM, and the code 0 that must follow soon."""
+        self.signal()
+        assert self.exit_code() == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.process.returncode is not None:
+            return
+        if kind is None:
+            self.stop()
+        else:
+            self._kill()
+
+    def get_json(self, path):
+        with _direct.open(self.url + path, timeout=PATIENCE) as response:
+            return json.load(response)
+
+    def stats(self):
+        return self.get_json("/stats")
+
+    def disconnects(self, query):
+        """What handlers of requests with this query were told."""
+        return [d for d in self.get_json("/disconnects") if d["query"] == query]
+
+    def disconnect(self, query):
+        """The only disconnect of the only request with this query, as soon as it is told."""
+        found = eventually(lambda: self.disconnects(query))
+        assert len(found) == 1
+        return found[0]
+
+
+@dataclass
+class Response:
+    version: str
+    status: int
+    fields: list  # of (name in lower case, value)
+    body: bytes = b""
+    chunks: list = None  # sizes, if it was chunked
+    trailers: list = field(default_factory=list)
+    interim: list = field(default_factory=list)  # 1xx responses before it
+
+    def all(self, name):
+        return [value for key, value in self.fields if key == name]
+
+    def get(self, name):
+        """The value of a field that stands there at most once."""
+        values = self.all(name)
+        assert len(values) <= 1, f"{name} is there {len(values)} times"
+        return values[0] if values else None
+
+
+class Wire:
+    """A TCP connection, and strict readers of what HTTP and WebSocket put on it."""
+
+    def __init__(self, testbed, receive_buffer=None):
+        self.socket = socket.socket()
+        self.socket.settimeout(PATIENCE)
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect((HOST, testbed.port))
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+    def reset(self):
+        """Ends with an RST instead of a FIN."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    @property
+    def name(self):
+        return list(self.socket.getsockname())
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def end(self):
+        """Shuts the writing side: the server sees a FIN, and we still read."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def exactly(self, n):
+        data = self.file.read(n)
+        assert len(data) == n, f"the connection ended {n - len(data)} bytes early"
+        return data
+
+    def rest(self):
+        """Everything up to the end of the connection, which must be an orderly one."""
+        return self.file.read()
+
+    def at_end(self):
+        return self.file.read(1) == b""
+
+    # ---- HTTP ----
+
+    def request(self, method, path, *lines, body=b"", version="1.1"):
+        """Sends a request; `lines` are field lines."""
+        head = [f"{method} {path} HTTP/{version}", "Host: test", *lines, "", ""]
+        self.send("\r\n".join(head).encode("latin-1") + body)
+
+    def _line(self):
+        line = self.file.readline(65536)
+        assert line.endswith(b"\r\n"), f"no whole line: {line!r}"
+        return line[:-2].decode("latin-1")
+
+    def _fields(self):
+        fields = []
+        while line := self._line():
+            match = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", line)
+            assert match, f"no field line: {line!r}"
+            fields.append((match[1].lower(), match[2]))
+        return fields
+
+    def head(self):
+        line = self._line()
+        match = re.fullmatch(r"HTTP/(1\.1) (\d{3}) [^\r\n]*", line)
+        assert match, f"no status line: {line!r}"
+        return Response(match[1], int(match[2]), self._fields())
+
+    def response(self, method="GET"):
+        """Reads one final response (RFC 9112 §6.3)."""
+        interim = []
+        while (response := self.head()).status < 200 and response.status != 101:
+            interim.append(response)
+        response.interim = interim
+        coding, length = response.get("transfer-encoding"), response.get("content-length")
+        assert coding is None or length is None, "both framing fields (RFC 9112 §6.2)"
+        if method == "HEAD" or response.status in (101, 204, 304):
+            return response
+        if coding is not None:
+            assert coding == "chunked"
+            self._chunked(response)
+        elif length is not None:
+            response.body = self.exactly(int(length))
+        else:
+            response.body = self.rest()
+        return response
+
+    def _chunked(self, response):
+        response.chunks, pieces = [], []
+        while size := int(self._line(), 16):
+            response.chunks.append(size)
+            pieces.append(self.exactly(size))
+            assert self.exactly(2) == b"\r\n"
+        response.body = b"".join(pieces)
+        response.trailers = self._fields()
+
+    # ---- WebSocket ----
+
+    def handshake(self, path, *lines, then=b"", origin=None):
+        """An opening handshake, with `then` behind it in the same segment."""
+        if origin is not None:
+            lines = (*lines, f"Origin: {origin}")
+        self.request("GET", path, *HANDSHAKE, *lines, body=then)
+        return self.response()
+
+    def open(self, path, *lines, then=b""):
+        response = self.handshake(path, *lines, then=then)
+        assert response.status == 101
+        # RFC 6455 §1.3: the example's key and its answer.
+        assert response.get("sec-websocket-accept") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        assert response.get("upgrade").lower() == "websocket"
+        assert response.get("connection").lower() == "upgrade"
+        return response
+
+    def frame(self):
+        """Reads one frame, which must be unmasked and in the shortest form."""
+        first, second = self.exactly(2)
+        assert first & 0x70 == 0, "reserved bits"
+        assert second & 0x80 == 0, "RFC 6455 §5.1: a server must not mask"
+        length = second
+        if length == 126:
+            (length,) = struct.unpack("!H", self.exactly(2))
+            assert length > 125
+        elif length == 127:
+            (length,) = struct.unpack("!Q", self.exactly(8))
+            assert length > 65535
+        return bool(first & 0x80), first & 0x0F, self.exactly(length)
+
+    def close_frame(self):
+        """Reads the Close frame that must come next: code (None if there is none) and reason."""
+        fin, opcode, payload = self.frame()
+        assert (fin, opcode) == (True, CLOSE), f"opcode {opcode} with {payload[:80]!r}"
+        if not payload:
+            return None, ""
+        return struct.unpack("!H", payload[:2])[0], payload[2:].decode()
+
+    def finish(self, code=None, reason=""):
+        """The closing handshake from our side, to its end."""
+        payload = b"" if code is None else struct.pack("!H", code) + reason.encode()
+        self.send(frame(CLOSE, payload))
+        assert self.close_frame()[0] == code
+        # RFC 6455 §7.1.1: the server ends the TCP connection first.
+        assert self.at_end()
+
+
+HANDSHAKE = (
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version: 13",
+)
+CONTINUATION, TEXT, BINARY_FRAME, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+
+
+def frame(opcode, payload=b"", fin=True, masked=True):
+    """A frame as a client sends it."""
+    head = bytes([(0x80 if fin else 0) | opcode])
+    mask_bit = 0x80 if masked else 0
+    if len(payload) < 126:
+        head += bytes([mask_bit | len(payload)])
+    elif len(payload) < 65536:
+        head += bytes([mask_bit | 126]) + struct.pack("!H", len(payload))
+    else:
+        head += bytes([mask_bit | 127]) + struct.pack("!Q", len(payload))
+    if not masked:
+        return head + payload
+    key = b"\x37\xfa\x21\x3d"
+    pad = (key * (len(payload) // 4 + 1))[: len(payload)]
+    number = int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")
+    return head + key + number.to_bytes(len(payload), "big")
+
+
+def pattern(size):
+    """Bytes in which every wrong offset shows."""
+    unit = bytes(range(251))
+    return (unit * (size // 251 + 1))[:size]

@@ -1,0 +1,347 @@
+//! A connection on a bench: no socket, no thread, a clock that the test moves.
+#![allow(dead_code, unreachable_pub)] // each test file uses its own part
+
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use oneport::asgi::env::{Effect, Env};
+use oneport::asgi::groups::{Parcel, Publication};
+use oneport::asgi::handle::{Command, Mailbox};
+use oneport::bytes::output::Sink;
+use oneport::bytes::pool::Pool;
+use oneport::conn::record::Record;
+use oneport::conn::{Addresses, Connection, Delivered, Local, TURN_BUDGET, Turn};
+use oneport::http::date::Prefab;
+use oneport::http::head::FieldSpan;
+use oneport::{App, Config, Groups, Message, State};
+
+/// A mailbox that the test empties.
+#[derive(Default)]
+pub struct TestMailbox(Mutex<Vec<Command>>);
+
+impl Mailbox for TestMailbox {
+    fn post(&self, command: Command) {
+        self.0.lock().unwrap().push(command);
+    }
+}
+
+/// A peer that takes as much as it has room for.
+pub struct Peer {
+    pub got: Vec<u8>,
+    /// Bytes that it takes before it stops reading.
+    pub room: usize,
+    pub writes: usize,
+    /// The most bytes that were offered to it in one write.
+    pub error: Option<io::ErrorKind>,
+}
+
+impl Sink for Peer {
+    fn offer(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        if let Some(kind) = self.error {
+            return Err(kind.into());
+        }
+        if self.room == 0 {
+            return Ok(0);
+        }
+        self.writes += 1;
+        let mut taken = 0;
+        for part in parts {
+            let n = part.len().min(self.room);
+            self.got.extend_from_slice(&part[..n]);
+            self.room -= n;
+            taken += n;
+        }
+        Ok(taken)
+    }
+}
+
+/// One connection with all that it borrows.
+pub struct Rig<A: App> {
+    pub app: A,
+    pub config: Config,
+    pub peer: Peer,
+    pub now: Instant,
+    pub effects: Vec<Effect>,
+    conn: Option<Connection<A::Handler>>,
+    generation: u32,
+    prefab: Prefab,
+    pool: Pool,
+    fields: Vec<FieldSpan>,
+    state: State,
+    mailbox: Arc<TestMailbox>,
+    shared_mailbox: Arc<dyn Mailbox>,
+    groups: Groups,
+    scratch: Vec<u8>,
+    read: Vec<u8>,
+    pub record: Option<Record>,
+}
+
+impl<A: App> Rig<A> {
+    pub fn new(app: A) -> Self {
+        Self::with_config(app, Config::default())
+    }
+
+    pub fn with_config(app: A, config: Config) -> Self {
+        let mailbox = Arc::new(TestMailbox::default());
+        let groups = Groups::default();
+        let shared_mailbox = Arc::clone(&mailbox) as Arc<dyn Mailbox>;
+        groups.connect(vec![Arc::clone(&shared_mailbox)]);
+        let mut rig = Self {
+            app,
+            prefab: Prefab::new(None, false),
+            config,
+            peer: Peer { got: Vec::new(), room: usize::MAX, writes: 0, error: None },
+            now: Instant::now(),
+            effects: Vec::new(),
+            conn: None,
+            generation: 0,
+            pool: Pool::default(),
+            fields: Vec::new(),
+            state: State::default(),
+            mailbox,
+            shared_mailbox,
+            groups,
+            scratch: Vec::with_capacity(64 * 1024),
+            read: vec![0; 64 * 1024],
+            record: None,
+        };
+        rig.connect();
+        rig
+    }
+
+    /// With Date and Server fields, as a real server sends them.
+    pub fn with_fields(mut self) -> Self {
+        self.prefab = Prefab::new(Some("oneport"), true);
+        self.prefab.refresh(SystemTime::now());
+        self
+    }
+
+    /// A new connection in the same slot.
+    pub fn connect(&mut self) {
+        self.end();
+        self.generation += 1;
+        self.peer.got.clear();
+        self.record = None;
+        let addresses = Addresses {
+            client: Some("127.0.0.1:1000".parse().unwrap()),
+            server: Some(Local::Inet("127.0.0.1:8000".parse().unwrap())),
+        };
+        let generation = self.generation;
+        let mut conn = None;
+        self.with_turn(None, |turn| {
+            conn = Some(Connection::new(0, generation, addresses, &turn.env));
+        });
+        self.conn = conn;
+    }
+
+    fn with_turn<R>(
+        &mut self,
+        conn: Option<&mut Connection<A::Handler>>,
+        then: impl FnOnce(&mut Turn<'_>) -> R,
+    ) -> R {
+        let _ = conn;
+        let mut budget = TURN_BUDGET;
+        let mut turn = Turn {
+            env: Env {
+                now: self.now,
+                random: 42,
+                config: &self.config,
+                prefab: &self.prefab,
+                sink: &mut self.peer,
+                pool: &mut self.pool,
+                mailbox: &self.shared_mailbox,
+                groups: &self.groups,
+                effects: &mut self.effects,
+            },
+            fields: &mut self.fields,
+            state: &self.state,
+            observer: None,
+            budget: &mut budget,
+        };
+        then(&mut turn)
+    }
+
+    /// One turn of the connection, and further ones while it has work.
+    pub fn turn(&mut self, then: impl FnOnce(&mut Connection<A::Handler>, &A, &mut Turn<'_>)) {
+        let Some(mut conn) = self.conn.take() else { return };
+        let mut first = Some(then);
+        loop {
+            let mut budget = TURN_BUDGET;
+            conn.begin_turn(&mut self.scratch);
+            let mut turn = Turn {
+                env: Env {
+                    now: self.now,
+                    random: 42,
+                    config: &self.config,
+                    prefab: &self.prefab,
+                    sink: &mut self.peer,
+                    pool: &mut self.pool,
+                    mailbox: &self.shared_mailbox,
+                    groups: &self.groups,
+                    effects: &mut self.effects,
+                },
+                fields: &mut self.fields,
+                state: &self.state,
+                observer: None,
+                budget: &mut budget,
+            };
+            match first.take() {
+                Some(then) => then(&mut conn, &self.app, &mut turn),
+                None => conn.run(&self.app, &mut turn),
+            }
+            conn.end_turn(&mut self.scratch, &mut turn);
+            if !conn.has_work(&self.config) {
+                break;
+            }
+        }
+        if conn.is_ended() {
+            let record = self.with_turn(None, |turn| conn.finish(turn));
+            self.record = Some(record);
+        } else {
+            self.conn = Some(conn);
+        }
+    }
+
+    /// Bytes arrive: into the connection's own buffer if it wants, else through the scratch.
+    /// What it does not want to read stays in the network: the number of bytes read.
+    pub fn feed(&mut self, bytes: &[u8]) -> usize {
+        let mut fed = 0;
+        while fed < bytes.len() {
+            let Some(conn) = &mut self.conn else { break };
+            if !conn.wants_read(&self.config) {
+                break;
+            }
+            let rest = &bytes[fed..];
+            if let Some(target) = conn.read_target() {
+                let n = target.len().min(rest.len());
+                target[..n].copy_from_slice(&rest[..n]);
+                fed += n;
+                self.turn(|conn, _, turn| conn.filled(n, turn));
+            } else {
+                let n = rest.len().min(self.read.len());
+                let mut read = std::mem::take(&mut self.read);
+                read[..n].copy_from_slice(&rest[..n]);
+                fed += n;
+                self.turn(|conn, app, turn| conn.bytes_in(app, &mut read[..n], turn));
+                self.read = read;
+            }
+        }
+        fed
+    }
+
+    /// Feeds and gives back what the connection sent in answer.
+    pub fn answer(&mut self, bytes: &[u8]) -> String {
+        self.peer.got.clear();
+        self.feed(bytes);
+        self.text()
+    }
+
+    /// What the peer got, as text.
+    pub fn text(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.peer.got)).into_owned()
+    }
+
+    /// The peer's FIN.
+    pub fn eof(&mut self) {
+        self.turn(|conn, app, turn| conn.eof(app, turn));
+    }
+
+    /// Time goes by: every deadline on the way is told.
+    pub fn advance(&mut self, by: Duration) {
+        let end = self.now + by;
+        while let Some(due) = self.conn.as_ref().and_then(|conn| conn.deadline(&self.config)) {
+            if due > end {
+                break;
+            }
+            self.now = self.now.max(due);
+            self.turn(|conn, app, turn| conn.time(app, turn));
+        }
+        self.now = end;
+    }
+
+    /// The peer takes this much more.
+    pub fn drain(&mut self, room: usize) {
+        self.peer.room = room;
+        self.turn(|_, _, _| {});
+    }
+
+    /// Carries the mail to the connection, as a worker would; the number of commands.
+    pub fn mail(&mut self) -> usize {
+        let mut count = 0;
+        loop {
+            let commands = std::mem::take(&mut *self.mailbox.0.lock().unwrap());
+            if commands.is_empty() {
+                return count;
+            }
+            for command in commands {
+                count += 1;
+                match command {
+                    Command::Scope(address, command) if address.generation == self.generation => {
+                        self.turn(|conn, _, turn| conn.command(address.scope, command, turn));
+                    }
+                    Command::Scope(..) => {}
+                    Command::Publish(parcel) => {
+                        self.publish_to_it(parcel.publication());
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn publish_to_it(&mut self, publication: &Arc<Publication>) -> Option<Delivered> {
+        let mut delivered = None;
+        let high_water = self.config.high_water;
+        self.turn(|conn, _, _| delivered = Some(conn.deliver(publication, high_water)));
+        delivered
+    }
+
+    pub fn shutdown(&mut self) {
+        self.turn(|conn, _, turn| conn.shutdown(turn));
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    pub fn conn(&self) -> &Connection<A::Handler> {
+        self.conn.as_ref().expect("the connection is open")
+    }
+
+    pub fn end(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            let record = self.with_turn(None, |turn| conn.finish(turn));
+            self.record = Some(record);
+        }
+    }
+}
+
+/// A masked frame of a client.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    oneport::ws::frame::encode(&mut out, true, oneport::ws::frame::Opcode::Text, payload.len());
+    out[0] = first;
+    out[1] |= 0x80;
+    let key = [1, 2, 3, 4];
+    out.extend_from_slice(&key);
+    let from = out.len();
+    out.extend_from_slice(payload);
+    oneport::ws::mask::apply(&mut out[from..], key);
+    out
+}
+
+/// The opening handshake of RFC 6455 §1.3 for a path.
+pub fn upgrade(path: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// A text message for a group, encoded once.
+pub fn publication(text: &str) -> Arc<Publication> {
+    let publication = Arc::new(Publication::new("group", Message::Text(text)));
+    drop(Parcel::new(&publication));
+    publication
+}
