@@ -13,11 +13,7 @@ use rig::{Rig, frame, upgrade};
 struct Plain;
 
 impl Handler for Plain {
-    fn receive(
-        &mut self,
-        event: Event<'_>,
-        out: &mut Outbox<'_>,
-    ) -> Result<(), oneport::AppError> {
+    fn receive(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), oneport::AppError> {
         match event {
             Event::HttpRequest { more_body: false, .. } => {
                 out.respond(200, &[(b"content-type", b"text/plain")], b"Hello, World!")?;

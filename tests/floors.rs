@@ -37,12 +37,11 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn complaints(floor_here: usize, name: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in code(text) {
-        let mut complain = |what: &str| found.push(format!("{name}:{number}: {what}: {}", line.trim()));
+        let mut complain =
+            |what: &str| found.push(format!("{name}:{number}: {what}: {}", line.trim()));
         for (at, _) in line.match_indices("crate::") {
-            let module: String = line[at + 7..]
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
+            let module: String =
+                line[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             if floor(&module).is_some_and(|floor_there| floor_there > floor_here) {
                 complain("an arrow points up");
             }

@@ -161,15 +161,24 @@ impl Output {
     /// One call of the sink per [`MAX_SLICES`] pieces; it stops at the first that is not taken
     /// whole, since asking again would only be told "none now".
     pub fn flush(&mut self, sink: &mut dyn Sink) -> io::Result<bool> {
+        if !self.shared.is_empty() {
+            return self.flush_segments(sink);
+        }
+        let offered = self.owned.len() - self.sent;
+        if offered > 0 {
+            let taken = sink.offer(&[IoSlice::new(&self.owned[self.sent..])])?;
+            self.consume(taken);
+            return Ok(taken == offered);
+        }
+        Ok(true)
+    }
+
+    /// Flushes a queue with shared segments.
+    fn flush_segments(&mut self, sink: &mut dyn Sink) -> io::Result<bool> {
         while !self.is_empty() {
             let (offered, taken) = {
                 let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                let count = if self.shared.is_empty() {
-                    slices[0] = IoSlice::new(&self.owned[self.sent..]);
-                    1
-                } else {
-                    self.slices(&mut slices)
-                };
+                let count = self.slices(&mut slices);
                 let slices = &slices[..count];
                 (slices.iter().map(|slice| slice.len()).sum::<usize>(), sink.offer(slices)?)
             };
@@ -268,8 +277,18 @@ impl Output {
     }
 
     /// Forgets the first `taken` bytes of what waits: they left.
-    fn consume(&mut self, mut taken: usize) {
+    #[inline]
+    fn consume(&mut self, taken: usize) {
         self.written += taken as u64;
+        if self.shared.is_empty() && self.sent + taken == self.owned.len() {
+            self.owned.clear();
+            self.sent = 0;
+        } else {
+            self.consume_part(taken);
+        }
+    }
+
+    fn consume_part(&mut self, mut taken: usize) {
         while let Some(segment) = self.shared.front_mut() {
             let owned = (segment.before - self.sent).min(taken);
             self.sent += owned;

@@ -58,7 +58,7 @@ pub(crate) fn tell<H: Handler>(
 
 /// Drops what belongs to an application; its `drop` may panic too.
 pub(crate) fn drop_guarded<T>(value: T) {
-    if guarded(|| drop(value)).is_err() {
+    if std::mem::needs_drop::<T>() && guarded(|| drop(value)).is_err() {
         log::error!("a handler panicked while it was dropped");
     }
 }

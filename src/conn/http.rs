@@ -581,13 +581,16 @@ impl<H: Handler> Connection<H> {
         let Role::Http(role) = &mut self.role else {
             return;
         };
-        let Some(exchange) = role.exchange.take() else {
+        let Some(exchange) = &mut role.exchange else {
             return;
         };
         let (status, persists) =
             (exchange.side.sender().status(), exchange.side.sender().persists());
         let short = exchange.side.sender().is_short();
-        call::drop_guarded(exchange.handler);
+        if let Some(handler) = exchange.handler.take() {
+            call::drop_guarded(handler);
+        }
+        role.exchange = None;
         self.core.end();
         role.step(Step::ResponseComplete);
         let left = match role.cycle {
@@ -826,12 +829,16 @@ fn wants_websocket(framing: &Framing, version: Version, headers: Headers<'_>) ->
 
 /// The method as ASGI wants it, in upper case. (RFC 9110 §9.1: methods are case-sensitive; the
 /// framing goes by what was sent.)
+#[inline]
 fn method_text(method: &[u8]) -> Cow<'_, str> {
-    // Tokens are ASCII, so no byte is ever replaced here.
-    let text = String::from_utf8_lossy(method);
-    if method.iter().any(u8::is_ascii_lowercase) {
-        Cow::Owned(text.to_ascii_uppercase())
-    } else {
-        text
+    match method {
+        b"GET" => Cow::Borrowed("GET"),
+        b"POST" => Cow::Borrowed("POST"),
+        b"HEAD" => Cow::Borrowed("HEAD"),
+        // Tokens are ASCII, so no byte is ever replaced here.
+        other if other.iter().any(u8::is_ascii_lowercase) => {
+            Cow::Owned(String::from_utf8_lossy(other).to_ascii_uppercase())
+        }
+        other => String::from_utf8_lossy(other),
     }
 }

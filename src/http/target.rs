@@ -114,6 +114,19 @@ fn split_query(target: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     }
 }
 
+/// The bytes of a registered name (RFC 3986 §3.2.2): unreserved, pct-encoded, sub-delims.
+static HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let allowed = b"-._~%!$&'()*+,;=0123456789\
+        abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let mut at = 0;
+    while at < allowed.len() {
+        table[allowed[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2), also an empty host.
 ///
 /// Only the bytes are checked, not that a name could exist: enough that a value can be printed,
@@ -140,29 +153,7 @@ pub fn is_host(value: &[u8]) -> bool {
             None => (value, &[][..]),
         },
     };
-    // unreserved / pct-encoded / sub-delims
-    let allowed = |b: &u8| {
-        b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'%'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b','
-                    | b';'
-                    | b'='
-            )
-    };
-    host.iter().all(allowed) && port.iter().all(u8::is_ascii_digit)
+    host.iter().all(|&byte| HOST[usize::from(byte)]) && port.iter().all(u8::is_ascii_digit)
 }
 
 /// The path as text: percent escapes decoded, then read as UTF-8 with U+FFFD in the place of
@@ -172,7 +163,11 @@ pub fn is_host(value: &[u8]) -> bool {
 #[inline]
 pub fn decode_path(raw: &[u8]) -> Cow<'_, str> {
     if memchr::memchr(b'%', raw).is_none() {
-        return String::from_utf8_lossy(raw);
+        // A target of our parser is ASCII; other callers may bring anything.
+        return match std::str::from_utf8(raw) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(raw),
+        };
     }
     let mut decoded = Vec::with_capacity(raw.len());
     percent_decode(raw, &mut decoded);
@@ -207,7 +202,8 @@ mod tests {
     fn the_four_forms_with_the_examples_of_rfc_9112_section_3_2() {
         let origin = |path, query| Ok(Target::Origin { path, query });
         let absolute = |authority, path, query| Ok(Target::Absolute { authority, path, query });
-        let rows: &[(&[u8], &[u8], Result<Target<'_>, Error>)] = &[
+        type Row<'a> = (&'a [u8], &'a [u8], Result<Target<'a>, Error>);
+        let rows: &[Row<'_>] = &[
             (b"GET", b"/where?q=now", origin(b"/where", b"q=now")),
             (b"GET", b"/", origin(b"/", b"")),
             (b"GET", b"/a??b", origin(b"/a", b"?b")),

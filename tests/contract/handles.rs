@@ -319,7 +319,10 @@ fn a_handle_accepts_later_and_hasty_frames_are_not_lost() {
     take(&kept).accept().unwrap();
     rig.mail();
     let sent = rig.text();
-    assert!(sent.starts_with("HTTP/1.1 101 ") && sent.ends_with("\r\n\r\n\u{fffd}\u{5}hasty"), "{sent:?}");
+    assert!(
+        sent.starts_with("HTTP/1.1 101 ") && sent.ends_with("\r\n\r\n\u{fffd}\u{5}hasty"),
+        "{sent:?}"
+    );
 }
 
 #[test]

@@ -68,7 +68,15 @@ fn get(path: &str) -> Vec<u8> {
 #[test]
 fn a_misbehaving_handler_costs_its_own_request_only() {
     let mut rig = Rig::new(misbehaving());
-    for path in ["/panic", "/error", "/nothing", "/head-then-error", "/bad-field", "/too-long", "/out-of-order"] {
+    for path in [
+        "/panic",
+        "/error",
+        "/nothing",
+        "/head-then-error",
+        "/bad-field",
+        "/too-long",
+        "/out-of-order",
+    ] {
         let sent = rig.answer(&get(path));
         assert!(sent.starts_with("HTTP/1.1 500 "), "{path}: {sent}");
         assert_eq!(sent.matches("HTTP/1.1").count(), 1, "{path}: {sent}");
@@ -166,7 +174,9 @@ fn the_body_arrives_in_pieces_and_is_the_same_however_it_is_split() {
 #[test]
 fn the_100_is_sent_on_a_plain_return_suppressed_by_an_answer_and_held_by_a_pause() {
     let request = |path: &str| {
-        format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+        )
     };
     let kept = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&kept);
@@ -225,7 +235,11 @@ fn drain_comes_once_and_the_stream_goes_on() {
         Some(handler(move |event, out| {
             match event {
                 Event::HttpRequest { .. } => {
-                    out.send(SendEvent::HttpResponseStart { status: 200, headers: &[], trailers: false })?;
+                    out.send(SendEvent::HttpResponseStart {
+                        status: 200,
+                        headers: &[],
+                        trailers: false,
+                    })?;
                 }
                 Event::Drain => note(&seen, "drain"),
                 _ => return Ok(()),

@@ -16,7 +16,9 @@ fn echo(log: &Log) -> impl oneport::App + use<> {
         let log = Arc::clone(&log);
         Some(handler(move |event, out| {
             log.lock().unwrap().push(match &event {
-                Event::WebSocketDisconnect { code, reason } => format!("disconnect {code} {reason}"),
+                Event::WebSocketDisconnect { code, reason } => {
+                    format!("disconnect {code} {reason}")
+                }
                 other => other.name().to_string(),
             });
             match event {
@@ -234,7 +236,9 @@ fn a_peer_that_leaves_before_the_accept_gets_no_101() {
         Some(handler(move |event, out| {
             match event {
                 Event::WebSocketConnect => keep.lock().unwrap().push(out.handle()),
-                Event::WebSocketDisconnect { code, .. } => seen.lock().unwrap().push(code.to_string()),
+                Event::WebSocketDisconnect { code, .. } => {
+                    seen.lock().unwrap().push(code.to_string())
+                }
                 _ => {}
             }
             Ok(())

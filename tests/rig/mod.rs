@@ -129,18 +129,13 @@ impl<A: App> Rig<A> {
         };
         let generation = self.generation;
         let mut conn = None;
-        self.with_turn(None, |turn| {
+        self.with_turn(|turn| {
             conn = Some(Connection::new(0, generation, addresses, &turn.env));
         });
         self.conn = conn;
     }
 
-    fn with_turn<R>(
-        &mut self,
-        conn: Option<&mut Connection<A::Handler>>,
-        then: impl FnOnce(&mut Turn<'_>) -> R,
-    ) -> R {
-        let _ = conn;
+    fn with_turn<R>(&mut self, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
         let mut budget = TURN_BUDGET;
         let mut turn = Turn {
             env: Env {
@@ -164,7 +159,7 @@ impl<A: App> Rig<A> {
 
     /// One turn of the connection, and further ones while it has work.
     pub fn turn(&mut self, then: impl FnOnce(&mut Connection<A::Handler>, &A, &mut Turn<'_>)) {
-        let Some(mut conn) = self.conn.take() else { return };
+        let Some(conn) = &mut self.conn else { return };
         let mut first = Some(then);
         loop {
             let mut budget = TURN_BUDGET;
@@ -187,7 +182,7 @@ impl<A: App> Rig<A> {
                 budget: &mut budget,
             };
             match first.take() {
-                Some(then) => then(&mut conn, &self.app, &mut turn),
+                Some(then) => then(conn, &self.app, &mut turn),
                 None => conn.run(&self.app, &mut turn),
             }
             conn.end_turn(&mut self.scratch, &mut turn);
@@ -196,10 +191,7 @@ impl<A: App> Rig<A> {
             }
         }
         if conn.is_ended() {
-            let record = self.with_turn(None, |turn| conn.finish(turn));
-            self.record = Some(record);
-        } else {
-            self.conn = Some(conn);
+            self.end();
         }
     }
 
@@ -310,7 +302,7 @@ impl<A: App> Rig<A> {
 
     pub fn end(&mut self) {
         if let Some(conn) = self.conn.take() {
-            let record = self.with_turn(None, |turn| conn.finish(turn));
+            let record = self.with_turn(|turn| conn.finish(turn));
             self.record = Some(record);
         }
     }
