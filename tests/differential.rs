@@ -1,0 +1,191 @@
+//! Our head parser beside httparse, on real-looking heads and on mutations of them.
+//!
+//! Every known difference is a row of [`DIFFERENCES`] with its reason; a new one is a failure.
+
+use oneport::http::head::{self, Head, Limits, Progress};
+use oneport::http::{Error, Version};
+
+/// Heads as browsers, curl, proxies, agents and WebSocket clients send them.
+const HEADS: &[&str] = &[
+    "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n",
+    "GET /plaintext HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n",
+    "POST /upload?x=1&y=%20 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Type: application/json; charset=utf-8\r\n\r\n",
+    "GET http://example.com:80/where?q=now HTTP/1.1\r\nHost: example.com\r\n\r\n",
+    "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+    "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n",
+    "HEAD /old HTTP/1.0\r\n\r\n",
+    "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nOrigin: http://h\r\n\r\n",
+    "GET /page HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0\r\nAccept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nConnection: keep-alive\r\nCookie: a=b; c=d; session=0123456789abcdef\r\nUpgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\n\r\n",
+    "PUT /f HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\nX-Forwarded-For: 10.0.0.1, 10.0.0.2\r\nX-Empty:\r\nX-Tab:\ta\tb\t\r\nX-High: \u{e4}\u{f6}\r\n\r\n",
+];
+
+/// What a parser made of some bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Made {
+    Head(Vec<u8>, Vec<u8>, u8, Vec<(Vec<u8>, Vec<u8>)>, usize),
+    Partial,
+    Refused,
+}
+
+fn ours(input: &[u8]) -> (Made, Option<Error>) {
+    let (mut bytes, mut fields) = (input.to_vec(), Vec::new());
+    match head::parse(&mut bytes, &mut Progress::default(), &mut fields, Limits::default()) {
+        Ok(None) => (Made::Partial, None),
+        Err(error) => (Made::Refused, Some(error)),
+        Ok(Some(Head { method, target, version, len })) => {
+            let fields = fields
+                .iter()
+                .map(|field| (field.name.of(&bytes).to_vec(), field.value.of(&bytes).to_vec()))
+                .collect();
+            let version = u8::from(version == Version::Http11);
+            let (method, target) = (method.of(&bytes).to_vec(), target.of(&bytes).to_vec());
+            (Made::Head(method, target, version, fields, len), None)
+        }
+    }
+}
+
+fn theirs(input: &[u8]) -> Made {
+    let mut fields = [httparse::EMPTY_HEADER; 100];
+    let mut request = httparse::Request::new(&mut fields);
+    match request.parse(input) {
+        Ok(httparse::Status::Partial) => Made::Partial,
+        Err(_) => Made::Refused,
+        Ok(httparse::Status::Complete(len)) => Made::Head(
+            request.method.unwrap().as_bytes().to_vec(),
+            request.path.unwrap().as_bytes().to_vec(),
+            request.version.unwrap(),
+            request
+                .headers
+                .iter()
+                .map(|field| (field.name.to_ascii_lowercase().into_bytes(), field.value.to_vec()))
+                .collect(),
+            len,
+        ),
+    }
+}
+
+/// Is this difference known?
+type Known = fn(input: &[u8], ours: &Made, error: Option<Error>, theirs: &Made) -> bool;
+
+const DIFFERENCES: &[(&str, Known)] = &[
+    (
+        "we act on complete lines only, so that splits of the input change nothing: a mistake in a \
+         line without an end is not reported yet",
+        |_, ours, _, theirs| *ours == Made::Partial && *theirs == Made::Refused,
+    ),
+    (
+        "RFC 9112 §2.2 lets a recipient take LF alone as the end of a line; we refuse it, since a \
+         proxy in front may not",
+        |_, _, error, _| error == Some(Error::BareLf),
+    ),
+    (
+        "RFC 9112 §2.2: empty lines before the request line are the receiver's business with us \
+         (one is skipped), the parser's with httparse (any number, also of LF alone)",
+        |input, _, _, _| matches!(input.first(), Some(b'\r' | b'\n')),
+    ),
+    (
+        "RFC 9112 §3.2: a target is visible ASCII; httparse takes bytes of 0x80 and above",
+        |_, _, error, theirs| error == Some(Error::Target) && *theirs != Made::Partial,
+    ),
+];
+
+fn check(input: &[u8], seen: &mut [usize]) {
+    let (our, error) = ours(input);
+    let their = theirs(input);
+    if our == their {
+        return;
+    }
+    let known = DIFFERENCES.iter().position(|(_, known)| known(input, &our, error, &their));
+    match known {
+        Some(at) => seen[at] += 1,
+        None => panic!(
+            "a new difference on {:?}\n ours:   {our:?} {error:?}\n theirs: {their:?}",
+            String::from_utf8_lossy(input)
+        ),
+    }
+}
+
+/// A small generator of numbers, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+/// Bytes that are likely to matter.
+const SPICE: &[u8] = b"\r\n\r\n \t:;,/?#%\0\x0b\x7f\x80\xff\x16aA0HTP.1";
+
+fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+    for _ in 0..1 + random.below(3) {
+        if bytes.is_empty() {
+            return;
+        }
+        let at = random.below(bytes.len());
+        let spice = SPICE[random.below(SPICE.len())];
+        match random.below(7) {
+            6 => _ = bytes.splice(at..at, "ä".bytes()),
+            0 => bytes[at] = spice,
+            1 => bytes.insert(at, spice),
+            2 => _ = bytes.remove(at),
+            3 => bytes.truncate(at),
+            4 => {
+                let end = (at + 1 + random.below(20)).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                let to = random.below(bytes.len());
+                bytes.splice(to..to, piece);
+            }
+            _ => bytes[at] = random.below(256) as u8,
+        }
+    }
+}
+
+#[test]
+fn real_looking_heads_are_read_alike() {
+    let mut seen = vec![0; DIFFERENCES.len()];
+    for head in HEADS {
+        check(head.as_bytes(), &mut seen);
+        let (made, _) = ours(head.as_bytes());
+        assert!(matches!(made, Made::Head(.., len) if len == head.len()), "{head:?}");
+    }
+    assert_eq!(seen.iter().sum::<usize>(), 0, "without any difference");
+}
+
+#[test]
+fn every_beginning_of_a_head_is_read_alike() {
+    let mut seen = vec![0; DIFFERENCES.len()];
+    for head in HEADS {
+        for end in 0..head.len() {
+            check(&head.as_bytes()[..end], &mut seen);
+        }
+    }
+}
+
+#[test]
+fn mutated_heads_are_read_alike_but_for_the_known_differences() {
+    let mut random = Random(2026);
+    let mut seen = vec![0; DIFFERENCES.len()];
+    let mut accepted = 0;
+    for round in 0..150_000 {
+        let mut bytes = HEADS[round % HEADS.len()].as_bytes().to_vec();
+        mutate(&mut bytes, &mut random);
+        accepted += usize::from(matches!(ours(&bytes).0, Made::Head(..)));
+        check(&bytes, &mut seen);
+    }
+    assert!(accepted > 20_000, "many mutations stay heads: {accepted}");
+    assert!(seen.iter().all(|&count| count > 0), "every row is met: {seen:?}");
+}
+
+#[test]
+fn a_head_of_random_bytes_is_read_alike() {
+    let mut random = Random(7);
+    let mut seen = vec![0; DIFFERENCES.len()];
+    for _ in 0..50_000 {
+        let len = random.below(60);
+        let bytes: Vec<u8> = (0..len).map(|_| SPICE[random.below(SPICE.len())]).collect();
+        check(&bytes, &mut seen);
+    }
+}
