@@ -52,8 +52,8 @@ pub mod ws;
 
 pub use asgi::{
     App, AppError, AppFn, Config, Delivery, Event, Field, Flow, Groups, Handle, Handler, HandlerFn,
-    HttpScope, Invalid, LifespanScope, Message, Outbox, Scope, SendError, SendEvent, State,
-    WebSocketScope, app, handler,
+    HttpScope, Invalid, LifespanScope, Message, OriginPolicy, Outbox, Scope, SendError, SendEvent,
+    State, WebSocketScope, app, handler,
 };
 pub use http::Headers;
 pub use net::{Bound, Server, ServerError, Stats, Stopper};

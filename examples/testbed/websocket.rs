@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use oneport::{AppError, Event, Flow, Message, Outbox, Scope, SendEvent, WebSocketScope};
+use oneport::{
+    AppError, Event, Flow, Message, OriginPolicy, Outbox, Scope, SendEvent, WebSocketScope,
+};
 
 use crate::shared::{query_number, query_text, scope_json};
 
@@ -31,11 +33,7 @@ pub(crate) fn route(scope: &WebSocketScope<'_>) -> Option<Socket> {
         "/ws" => Socket::Echo,
         "/broadcast" => Socket::Broadcast,
         "/scope" => Socket::Scope(scope_json(&Scope::WebSocket(*scope)).to_string()),
-        "/subprotocol" => Socket::Subprotocol(
-            ["chat.v2", "chat.v1"]
-                .into_iter()
-                .find(|wanted| scope.subprotocols().any(|offered| offered == *wanted)),
-        ),
+        "/subprotocol" => Socket::Subprotocol(scope.choose_subprotocol(&["chat.v2", "chat.v1"])),
         "/deny" => Socket::Deny,
         "/deny-custom" => Socket::DenyCustom,
         "/headers" => Socket::Headers,
@@ -49,18 +47,9 @@ pub(crate) fn route(scope: &WebSocketScope<'_>) -> Option<Socket> {
             left: query_number(query, "n", 100),
             size: query_number(query, "size", 1024) as usize,
         },
-        "/origin" => Socket::Origin { allowed: same_origin(scope) },
+        "/origin" => Socket::Origin { allowed: OriginPolicy::same().allows(scope) },
         _ => return None,
     })
-}
-
-/// Is the Origin this very server, as the client names it in Host?
-fn same_origin(scope: &WebSocketScope<'_>) -> bool {
-    let scheme = if scope.scheme == "wss" { "https" } else { "http" };
-    match (scope.headers.get_str("origin"), scope.headers.get_str("host")) {
-        (Some(origin), Some(host)) => origin == format!("{scheme}://{host}"),
-        _ => false,
-    }
 }
 
 impl Socket {

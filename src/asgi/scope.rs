@@ -107,6 +107,17 @@ impl<'a> WebSocketScope<'a> {
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         handshake::subprotocols(self.headers)
     }
+
+    /// The first of `ours`, in our order of preference, that the client offered. For
+    /// `websocket.accept`.
+    pub fn choose_subprotocol<'s>(&self, ours: &[&'s str]) -> Option<&'s str> {
+        ours.iter().copied().find(|our| self.subprotocols().any(|offered| offered == *our))
+    }
+
+    /// The first that the client offered, in its order of preference, that is one of `ours`.
+    pub fn choose_subprotocol_of_client<'s>(&self, ours: &[&'s str]) -> Option<&'s str> {
+        self.subprotocols().find_map(|offered| ours.iter().copied().find(|our| *our == offered))
+    }
 }
 
 impl<'a> Scope<'a> {

@@ -125,15 +125,18 @@ class Tab:
         self.js("window.neverReloaded = true")
         self.wait("it is connected", lambda: self.state() == "open")
 
-    def js(self, script, *args):
+    def look(self):
         self.driver.switch_to.window(self.handle)
-        return self.driver.execute_script(script, *args)
+
+    def js(self, script):
+        self.look()
+        return self.driver.execute_script(script)
 
     def wait(self, what, condition):
         return wait_for(f"{self.name}: {what}", condition)
 
     def find(self, element_id):
-        self.driver.switch_to.window(self.handle)
+        self.look()
         return self.driver.find_element(By.ID, element_id)
 
     def type(self, element_id, text):
@@ -170,7 +173,7 @@ class Tab:
         self.wait(f"{name} said {text!r}", lambda: [name, text] in self.said())
 
     def picture(self, path):
-        self.driver.switch_to.window(self.handle)
+        self.look()
         self.driver.save_screenshot(str(path))
 
 
@@ -216,8 +219,8 @@ class Checks:
         made = self.ann.js("return document.querySelectorAll('#room-view :is(img, b, u)').length")
         expect("markup made no element", made == 0)
         # A tab that is closed has left as well.
-        mallory.driver.switch_to.window(mallory.handle)
-        mallory.driver.close()
+        mallory.look()
+        self.driver.close()
         self.ann.wait("Mallory left", lambda: "<u>Mallory</u> left." in self.ann.notices())
 
     def a_phone_shows_all_of_it(self):
@@ -226,11 +229,13 @@ class Checks:
         self.ann.say("One tab on the phone, one on the desk.")
         self.bob.picture(self.directory / "desk.png")
         phone = {"width": 360, "height": 640, "deviceScaleFactor": 2, "mobile": True}
-        self.ann.js("")
+        self.ann.look()
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
         self.ann.wait("it is narrow", lambda: self.ann.js("return innerWidth") == 360)
         wide = self.ann.js("return document.documentElement.scrollWidth")
         below = self.ann.js("return document.getElementById('send').getBoundingClientRect().bottom")
+        last = "return document.querySelector('#log li:last-child').getBoundingClientRect().bottom"
+        self.ann.wait("the last line is in sight", lambda: self.ann.js(last) < 640)
         self.ann.picture(self.directory / "phone.png")
         self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         expect(f"nothing is wider than the screen ({wide} > 360)", wide <= 360)
@@ -241,7 +246,17 @@ class Checks:
         self._lost_and_back("restart")
 
     def the_page_comes_back_after_a_crash(self):
+        # A connection that has lasted: the delays begin with the shortest.
+        lasted = "return me !== null && Date.now() - joinedAt > LASTING"
+        self.ann.wait("it has been connected for a while", lambda: self.ann.js(lasted))
+        self.ann.js(
+            "const Original = window.WebSocket; window.tries = [];"
+            "window.WebSocket = function (url) { tries.push(Date.now()); return new Original(url); }"
+        )
         self.server.end(signal.SIGKILL)
+        tries = self.ann.wait("it has tried four times", lambda: self.ann.js("return tries[3] && tries"))
+        delays = [after - before for before, after in zip(tries, tries[1:])]
+        expect(f"the delays grow: {delays} ms", delays[2] > delays[0])
         self._lost_and_back("crash")
 
     def _lost_and_back(self, what):

@@ -44,6 +44,7 @@ class Testbed:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            env={name: value for name, value in os.environ.items() if name != "RUST_LOG"},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -246,10 +247,8 @@ class Wire:
 
     # ---- WebSocket ----
 
-    def handshake(self, path, *lines, then=b"", origin=None):
+    def handshake(self, path, *lines, then=b""):
         """An opening handshake, with `then` behind it in the same segment."""
-        if origin is not None:
-            lines = (*lines, f"Origin: {origin}")
         self.request("GET", path, *HANDSHAKE, *lines, body=then)
         return self.response()
 

@@ -14,7 +14,7 @@ use oneport::conn::record::Record;
 use oneport::conn::{Addresses, Connection, Delivered, Local, TURN_BUDGET, Turn};
 use oneport::http::date::Prefab;
 use oneport::http::head::FieldSpan;
-use oneport::{App, Config, Groups, Message, State};
+use oneport::{App, Config, Event, Flow, Groups, Message, State};
 
 /// A mailbox that the test empties.
 #[derive(Default)]
@@ -336,4 +336,79 @@ pub fn publication(text: &str) -> Arc<Publication> {
     let publication = Arc::new(Publication::new("group", Message::Text(text)));
     drop(Parcel::new(&publication));
     publication
+}
+
+/// Echoes bodies and messages, and joins a group.
+pub fn echo_app() -> impl App {
+    oneport::app(|_| {
+        Some(oneport::handler(|event, out| {
+            match event {
+                Event::HttpRequest { body, more_body: false } => {
+                    out.respond(200, &[], body)?;
+                }
+                Event::WebSocketConnect => {
+                    out.accept()?;
+                    out.join("all")?;
+                }
+                Event::WebSocketReceive(message) => {
+                    if out.message(message)? == Flow::Full {
+                        out.pause();
+                    }
+                }
+                Event::Drain => out.resume(),
+                _ => {}
+            }
+            Ok(())
+        }))
+    })
+}
+
+/// What a handler is told of the frames in these pieces, on an open WebSocket.
+pub fn told_by_frames(pieces: &[&[u8]]) -> Vec<String> {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let mut rig = Rig::new(oneport::app(move |_| {
+        let tell = Arc::clone(&tell);
+        Some(oneport::handler(move |event, out| {
+            tell.lock().unwrap().push(format!("{event:?}"));
+            if let Event::WebSocketConnect = event {
+                out.accept()?;
+            }
+            Ok(())
+        }))
+    }));
+    rig.feed(&upgrade("/"));
+    for piece in pieces {
+        rig.feed(piece);
+    }
+    rig.end();
+    let told = told.lock().unwrap();
+    told.clone()
+}
+
+/// Steps of a fuzzer: each a number that says what happens, and bytes.
+pub fn any_steps(steps: &[(u8, &[u8])]) {
+    let mut rig = Rig::new(echo_app());
+    for (what, bytes) in steps {
+        match what % 16 {
+            0 => _ = rig.feed(&upgrade("/")),
+            1 => _ = rig.feed(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            2 => _ = rig.feed(&frame(bytes.first().copied().unwrap_or(0x81), bytes)),
+            3 => rig.peer.room = 0,
+            4 => rig.drain(bytes.len() * 1000),
+            5 => rig.drain(usize::MAX),
+            6 => rig.advance(Duration::from_millis(u64::from(*what) * 100)),
+            7 => rig.eof(),
+            8 => rig.shutdown(),
+            9 => _ = rig.publish_to_it(&publication(&String::from_utf8_lossy(bytes))),
+            10 => bytes.iter().for_each(|byte| _ = rig.feed(&[*byte])),
+            _ => _ = rig.feed(bytes),
+        }
+        if rig.is_open() {
+            assert!(rig.conn().bytes_held() < 2 << 20, "memory stays within the limits");
+        }
+        rig.effects.clear();
+    }
+    rig.end();
+    assert!(rig.record.is_some());
 }

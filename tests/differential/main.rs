@@ -1,0 +1,108 @@
+//! Our parsers beside those of others, on real-looking input and on mutations of it.
+
+mod chunked;
+mod heads;
+
+use heads::{DIFFERENCES, HEADS, Made, check, ours};
+
+/// A small generator of numbers, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+/// Bytes that are likely to matter.
+const SPICE: &[u8] = b"\r\n\r\n \t:;,/?#%\0\x0b\x7f\x80\xff\x16aA0HTP.1";
+
+fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+    for _ in 0..1 + random.below(3) {
+        if bytes.is_empty() {
+            return;
+        }
+        let at = random.below(bytes.len());
+        let spice = SPICE[random.below(SPICE.len())];
+        match random.below(7) {
+            6 => _ = bytes.splice(at..at, "ä".bytes()),
+            0 => bytes[at] = spice,
+            1 => bytes.insert(at, spice),
+            2 => _ = bytes.remove(at),
+            3 => bytes.truncate(at),
+            4 => {
+                let end = (at + 1 + random.below(20)).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                let to = random.below(bytes.len());
+                bytes.splice(to..to, piece);
+            }
+            _ => bytes[at] = random.below(256) as u8,
+        }
+    }
+}
+
+#[test]
+fn real_looking_heads_are_read_alike() {
+    let mut seen = vec![0; DIFFERENCES.len()];
+    for head in HEADS {
+        check(head.as_bytes(), &mut seen);
+        let (made, _) = ours(head.as_bytes());
+        assert!(matches!(made, Made::Head(.., len) if len == head.len()), "{head:?}");
+    }
+    assert_eq!(seen.iter().sum::<usize>(), 0, "without any difference");
+}
+
+#[test]
+fn every_beginning_of_a_head_is_read_alike() {
+    let mut seen = vec![0; DIFFERENCES.len()];
+    for head in HEADS {
+        for end in 0..head.len() {
+            check(&head.as_bytes()[..end], &mut seen);
+        }
+    }
+}
+
+#[test]
+fn mutated_heads_are_read_alike_but_for_the_known_differences() {
+    let mut random = Random(2026);
+    let mut seen = vec![0; DIFFERENCES.len()];
+    let mut accepted = 0;
+    for round in 0..150_000 {
+        let mut bytes = HEADS[round % HEADS.len()].as_bytes().to_vec();
+        mutate(&mut bytes, &mut random);
+        accepted += usize::from(matches!(ours(&bytes).0, Made::Head(..)));
+        check(&bytes, &mut seen);
+    }
+    assert!(accepted > 20_000, "many mutations stay heads: {accepted}");
+    assert!(seen.iter().all(|&count| count > 0), "every row is met: {seen:?}");
+}
+
+#[test]
+fn a_head_of_random_bytes_is_read_alike() {
+    let mut random = Random(7);
+    let mut seen = vec![0; DIFFERENCES.len()];
+    for _ in 0..50_000 {
+        let len = random.below(60);
+        let bytes: Vec<u8> = (0..len).map(|_| SPICE[random.below(SPICE.len())]).collect();
+        check(&bytes, &mut seen);
+    }
+}
+
+#[test]
+fn chunked_bodies_are_read_alike_by_a_plain_decoder_on_httparse() {
+    const BODIES: &[&[u8]] = &[
+        b"5\r\nHello\r\n0\r\n\r\n",
+        b"a\r\n0123456789\r\n1;x=y\r\n!\r\n000\r\nX-Sum: 1\r\n\r\n",
+        b"1;a=\"b;c\"\r\nx\r\n2 ; d\r\nyz\r\n0;end\r\n\r\n",
+    ];
+    let mut random = Random(99);
+    let mut accepted = 0;
+    for round in 0..150_000 {
+        let mut bytes = BODIES[round % BODIES.len()].to_vec();
+        mutate(&mut bytes, &mut random);
+        accepted += usize::from(chunked::check(&bytes));
+    }
+    assert!(accepted > 5_000, "{accepted}");
+}

@@ -1,0 +1,360 @@
+//! Deadlines and sizes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use oneport::{Config, Event, SendEvent};
+
+use crate::raw::Raw;
+use crate::support::{
+    LIMIT, eventually, ms, notes, on_events, plain, say, serve, serve_with, ws,
+};
+
+/// Checks that `ends` took about as long as the deadline says, and not much longer.
+fn within(deadline: Duration, ends: impl FnOnce()) {
+    let begun = Instant::now();
+    ends();
+    let took = begun.elapsed();
+    // The clock of the server may have begun a moment before ours.
+    assert!(took + ms(20) >= deadline, "too early: {took:?}");
+    assert!(took < deadline + Duration::from_secs(2), "too late: {took:?}");
+}
+
+// ---- deadlines ------------------------------------------------------------------------------
+
+#[test]
+fn a_peer_that_never_says_anything_is_closed_without_a_word() {
+    let server = serve_with(plain(), |server| server.head_timeout(ms(150)));
+    within(ms(150), || server.raw().expect_end());
+}
+
+#[test]
+fn half_a_head_is_answered_with_408() {
+    let server = serve_with(plain(), |server| server.head_timeout(ms(150)));
+    within(ms(150), || {
+        let mut client = server.raw();
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n");
+        let answer = client.response();
+        assert_eq!((answer.status, answer.closes()), (408, true));
+        client.expect_end();
+    });
+}
+
+#[test]
+fn a_head_that_drips_does_not_move_its_deadline() {
+    let server = serve_with(plain(), |server| server.head_timeout(ms(200)));
+    within(ms(200), || {
+        let mut client = server.raw();
+        let begun = Instant::now();
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
+        while begun.elapsed() < ms(150) {
+            client.send("x");
+            std::thread::sleep(ms(5));
+        }
+        assert_eq!(client.response().status, 408);
+    });
+}
+
+#[test]
+fn the_deadline_of_a_later_head_begins_with_its_first_byte() {
+    let server = serve_with(plain(), |server| {
+        server.head_timeout(ms(150)).idle_timeout(LIMIT)
+    });
+    let mut client = server.raw();
+    client.get("/1");
+    assert_eq!(client.response().text(), "/1");
+    // The connection may rest longer than a head may take.
+    std::thread::sleep(ms(250));
+    client.get("/2");
+    assert_eq!(client.response().text(), "/2");
+    within(ms(150), || {
+        client.send("G");
+        assert_eq!(client.response().status, 408);
+        client.expect_end();
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let server = serve_with(plain(), |server| server.idle_timeout(ms(150)));
+    let mut client = server.raw();
+    for path in ["/1", "/2"] {
+        client.get(path);
+        assert_eq!(client.response().text(), path);
+    }
+    within(ms(150), || client.expect_end());
+    eventually("the cause is counted", || server.stats.closed().contains_key("idle-timeout"));
+}
+
+#[test]
+fn a_body_that_stops_is_answered_with_408_and_the_handler_is_told() {
+    let (note, told) = notes();
+    let server = serve_with(
+        on_events(move |event, _| {
+            note.event(&event);
+            Ok(())
+        }),
+        |server| server.body_timeout(ms(150)),
+    );
+    let mut client = server.raw();
+    within(ms(150), || {
+        client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n123");
+        let answer = client.response();
+        assert_eq!((answer.status, answer.closes()), (408, true));
+        client.expect_end();
+    });
+    assert_eq!(told.next(), "http.request 123+");
+    assert_eq!(told.next(), "http.disconnect");
+}
+
+#[test]
+fn a_body_that_goes_on_slowly_is_taken() {
+    let server = serve_with(
+        on_events(|event, out| match event {
+            Event::HttpRequest { more_body: false, .. } => say(out, "taken"),
+            _ => Ok(()),
+        }),
+        |server| server.body_timeout(ms(150)),
+    );
+    let mut client = server.raw();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n");
+    for _ in 0..10 {
+        client.send("x");
+        std::thread::sleep(ms(30));
+    }
+    assert_eq!(client.response().text(), "taken");
+}
+
+#[test]
+fn a_100_that_no_body_follows_is_followed_by_408() {
+    let server = serve_with(plain(), |server| server.body_timeout(ms(150)));
+    let mut client = server.raw();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.head().status, 100);
+    within(ms(150), || assert_eq!(client.response().status, 408));
+}
+
+#[test]
+fn no_deadline_runs_while_the_application_thinks() {
+    let server = serve_with(
+        on_events(|event, out| {
+            match event {
+                Event::HttpRequest { .. } => out.wake_after(ms(300)),
+                Event::Timer => say(out, "thought")?,
+                _ => {}
+            }
+            Ok(())
+        }),
+        |server| server.head_timeout(ms(100)).idle_timeout(ms(100)).body_timeout(ms(100)),
+    );
+    assert_eq!(server.get("/").text(), "thought");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_cut_off() {
+    let (note, told) = notes();
+    let server = serve_with(
+        on_events(move |event, out| {
+            match event {
+                Event::HttpRequest { .. } => {
+                    let headers = &[];
+                    out.send(SendEvent::HttpResponseStart {
+                        status: 200,
+                        headers,
+                        trailers: false,
+                    })?;
+                    let body = &vec![b'x'; 20 << 20];
+                    out.send(SendEvent::HttpResponseBody { body, more_body: true })?;
+                }
+                _ => note.event(&event),
+            }
+            Ok(())
+        }),
+        |server| server.write_timeout(ms(200)),
+    );
+    let mut client = Raw::connect_narrow(server.address);
+    within(ms(200), || {
+        client.get("/");
+        assert_eq!(told.next(), "http.disconnect");
+    });
+    eventually("the cause is counted", || server.stats.closed().contains_key("write-timeout"));
+    assert!(client.rest().len() < 20 << 20);
+}
+
+// ---- sizes ----------------------------------------------------------------------------------
+
+#[test]
+fn a_head_beyond_its_limit_is_431_and_a_target_beyond_it_414() {
+    let server = serve_with(plain(), |server| server.max_head(1000));
+    let long = "x".repeat(1000);
+    let rows = [
+        (format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", &long[..900]), 200),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", &long[..900]), 200),
+        (format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"), 414),
+        // The target alone, and never an end of it.
+        (format!("GET /{long}"), 414),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nX: {long}\r\n\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nX: {long}"), 431),
+    ];
+    for (request, status) in rows {
+        let mut client = server.raw();
+        client.send(&request);
+        let answer = client.response();
+        assert_eq!(answer.status, status, "{request}");
+        assert_eq!(answer.closes(), status != 200);
+    }
+}
+
+#[test]
+fn too_many_fields_are_431() {
+    let config = |max_fields| {
+        let mut config = Config::default();
+        config.max_fields = max_fields;
+        config
+    };
+    let server = serve_with(plain(), |server| server.config(config(10)));
+    for (fields, status) in [(9, 200), (10, 431)] {
+        let mut client = server.raw();
+        let fields = "X: y\r\n".repeat(fields);
+        client.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
+        assert_eq!(client.response().status, status);
+    }
+}
+
+#[test]
+fn a_body_beyond_its_limit_is_413_before_the_application_is_asked() {
+    let (note, told) = notes();
+    let server = serve_with(
+        on_events(move |event, out| {
+            note.event(&event);
+            match event {
+                Event::HttpRequest { more_body: false, .. } => say(out, "taken"),
+                _ => Ok(()),
+            }
+        }),
+        |server| server.max_body(10),
+    );
+    let mut client = server.raw();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n0123456789");
+    assert_eq!(client.response().text(), "taken");
+    assert_eq!(told.next(), "http.request 0123456789.");
+
+    for expect in ["", "Expect: 100-continue\r\n"] {
+        for length in ["11", "99999999999999999999999999"] {
+            let mut client = server.raw();
+            client.send(format!(
+                "POST / HTTP/1.1\r\nHost: h\r\n{expect}Content-Length: {length}\r\n\r\n"
+            ));
+            let answer = client.response();
+            assert_eq!((answer.status, answer.closes()), (413, true));
+            client.expect_end();
+        }
+    }
+    assert_eq!(told.so_far(), [""; 0]);
+}
+
+#[test]
+fn chunks_beyond_the_limit_of_a_body_are_413() {
+    let (note, told) = notes();
+    let server = serve_with(
+        on_events(move |event, _| {
+            note.event(&event);
+            Ok(())
+        }),
+        |server| server.max_body(10),
+    );
+    let mut client = server.raw();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n",
+    );
+    assert_eq!(told.next(), "http.request 12345678+");
+    client.send("3\r\n90x\r\n0\r\n\r\n");
+    let answer = client.response();
+    assert_eq!((answer.status, answer.closes()), (413, true));
+    client.expect_end();
+    assert_eq!(told.next(), "http.disconnect");
+}
+
+// ---- connections ----------------------------------------------------------------------------
+
+#[test]
+fn past_max_connections_only_the_newcomer_is_refused() {
+    let called = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&called);
+    let server = serve_with(
+        on_events(move |event, out| match event {
+            Event::HttpRequest { .. } => {
+                count.fetch_add(1, Ordering::Relaxed);
+                say(out, "served")
+            }
+            _ => crate::support::echo(event, out),
+        }),
+        |server| server.max_connections(2),
+    );
+    let mut first = server.raw();
+    first.get("/");
+    assert_eq!(first.response().text(), "served");
+    let mut second = ws(&server, "/");
+    second.send("still here".into()).unwrap();
+    assert_eq!(second.read().unwrap(), "still here".into());
+
+    let mut third = server.raw();
+    let refused = third.response();
+    assert_eq!((refused.status, refused.closes()), (503, true), "at once, before its request");
+    third.expect_end();
+
+    first.get("/");
+    assert_eq!(first.response().text(), "served");
+    second.send("and here".into()).unwrap();
+    assert_eq!(second.read().unwrap(), "and here".into());
+    assert_eq!(called.load(Ordering::Relaxed), 2);
+
+    drop((third, first));
+    eventually("there is room again", || server.get("/").status == 200);
+}
+
+#[test]
+fn a_refused_newcomer_takes_no_place() {
+    let server = serve_with(plain(), |server| server.max_connections(2));
+    let mut first = server.raw();
+    let mut second = server.raw();
+    for client in [&mut first, &mut second] {
+        client.get("/");
+        assert_eq!(client.response().status, 200);
+    }
+    // It is told so and stays: it neither reads on nor closes.
+    let mut refused = server.raw();
+    assert_eq!(refused.response().status, 503);
+    drop(first);
+    let begun = Instant::now();
+    loop {
+        let mut newcomer = server.raw();
+        newcomer.get("/");
+        if newcomer.response().status == 200 {
+            break;
+        }
+        assert!(begun.elapsed() < ms(1000), "one connection of two is open, and none is let in");
+    }
+    drop(refused);
+}
+
+#[test]
+fn many_connections_come_and_go_and_all_are_counted() {
+    let server = serve(plain());
+    for _ in 0..10 {
+        let mut clients: Vec<_> = (0..20).map(|_| server.raw()).collect();
+        for client in &mut clients {
+            client.get("/");
+        }
+        for client in &mut clients {
+            assert_eq!(client.response().status, 200);
+        }
+        assert_eq!(server.stats.connections(), 20);
+        drop(clients);
+        eventually("they are gone", || server.stats.connections() == 0);
+    }
+    assert_eq!(server.stats.connections_ever(), 200);
+    assert_eq!(server.stats.closed().values().sum::<u64>(), 200);
+    assert_eq!(server.stats.bytes_held(), 0);
+}

@@ -1,0 +1,376 @@
+//! The end of the server, and several workers.
+
+use std::collections::HashSet;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use oneport::{Event, Handle, SendEvent};
+
+use crate::raw::{Raw, close_frame};
+use crate::support::{
+    answering, by_scope, boxed, echo, eventually, ms, notes, on_events, plain, say, serve,
+    serve_with, take,
+};
+
+#[test]
+fn an_answer_in_flight_is_finished_before_the_end() {
+    let (give, handles) = mpsc::channel::<Handle>();
+    let server = serve(answering(move |out| {
+        give.send(out.handle())?;
+        Ok(())
+    }));
+    let mut client = server.raw();
+    client.get("/");
+    let handle = take(&handles);
+    server.ask_to_stop();
+    // Nobody is let in any more: then the end has begun.
+    eventually("the door is closed", || TcpStream::connect(server.address).is_err());
+    handle.respond(200, &[], b"as promised").unwrap();
+    let answer = client.response();
+    assert_eq!((answer.text(), answer.closes()), ("as promised", true));
+    client.expect_end();
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_stream_in_flight_is_finished_before_the_end() {
+    let server = serve(on_events({
+        let mut left = 40;
+        move |event, out| {
+            if let Event::HttpRequest { .. } = event {
+                let headers = &[];
+                out.send(SendEvent::HttpResponseStart { status: 200, headers, trailers: false })?;
+            }
+            if matches!(event, Event::HttpRequest { .. } | Event::Timer) {
+                left -= 1;
+                let (body, more_body) = (b"piece ", left > 0);
+                out.send(SendEvent::HttpResponseBody { body, more_body })?;
+                out.wake_after(ms(2));
+            }
+            Ok(())
+        }
+    }));
+    let mut client = server.raw();
+    client.get("/");
+    let mut answer = client.head();
+    server.ask_to_stop();
+    client.body_of(&mut answer);
+    assert_eq!(answer.text(), "piece ".repeat(40));
+    client.expect_end();
+    server.stop().unwrap();
+}
+
+#[test]
+fn an_upload_in_flight_is_finished_before_the_end() {
+    let (note, told) = notes();
+    let server = serve(on_events(move |event, out| {
+        note.event(&event);
+        match event {
+            Event::HttpRequest { more_body: false, .. } => say(out, "taken"),
+            _ => Ok(()),
+        }
+    }));
+    let mut client = server.raw();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\none");
+    assert_eq!(told.next(), "http.request one+");
+    server.ask_to_stop();
+    eventually("the door is closed", || TcpStream::connect(server.address).is_err());
+    client.send("two");
+    let answer = client.response();
+    assert_eq!((answer.text(), answer.closes()), ("taken", true));
+    server.stop().unwrap();
+}
+
+#[test]
+fn idle_and_half_said_connections_are_closed_at_once() {
+    let mut server = serve_with(plain(), |server| server.drain_timeout(Duration::from_secs(60)));
+    let mut idle = server.raw();
+    idle.get("/");
+    assert_eq!(idle.response().status, 200);
+    let mut half = server.raw();
+    half.send("GET / HTTP/1.1\r\nHost: ");
+    let mut silent = server.raw();
+    server.barrier();
+
+    let begun = Instant::now();
+    server.ask_to_stop();
+    for client in [&mut idle, &mut half, &mut silent] {
+        client.expect_end();
+    }
+    server.outcome().unwrap();
+    assert!(begun.elapsed() < ms(1500), "{:?}", begun.elapsed());
+    assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn a_request_whose_bytes_were_there_before_the_stop_is_answered() {
+    let (hold, held) = mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let (note, told) = notes();
+    let server = serve(by_scope(move |scope| {
+        let blocks = scope.path() == "/block";
+        let (held, note) = (Arc::clone(&held), note.clone());
+        boxed(move |event, out| match event {
+            Event::HttpRequest { .. } => {
+                if blocks {
+                    note.note("blocked");
+                    // The worker is busy until the test lets it go.
+                    drop(held.lock().unwrap().recv());
+                }
+                say(out, "answered")
+            }
+            _ => Ok(()),
+        })
+    }));
+    let mut known = server.raw();
+    known.get("/");
+    assert_eq!(known.response().text(), "answered");
+    let mut busy = server.raw();
+    busy.get("/block");
+    assert_eq!(told.next(), "blocked");
+    // All of this happens before anybody asks for the end: on a connection that is known...
+    known.get("/");
+    // ...and on one that waits at the door.
+    let mut waiting = server.raw();
+    waiting.get("/");
+    server.ask_to_stop();
+    hold.send(()).unwrap();
+    assert_eq!(busy.response().text(), "answered");
+    assert_eq!(known.response().text(), "answered");
+    assert_eq!(waiting.response().text(), "answered");
+    drop((known, busy, waiting));
+    server.stop().unwrap();
+}
+
+#[test]
+fn websockets_are_closed_with_1001_and_their_handlers_are_told() {
+    let (note, told) = notes();
+    let server = serve(on_events(move |event, out| {
+        match event {
+            Event::WebSocketDisconnect { .. } => note.event(&event),
+            event => echo(event, out)?,
+        }
+        Ok(())
+    }));
+    let mut client = server.raw();
+    client.open("/");
+    server.ask_to_stop();
+    let close = client.frame();
+    assert_eq!(close.close_code(), Some(1001));
+    client.send(close_frame(1001, ""));
+    client.expect_end();
+    server.stop().unwrap();
+    assert_eq!(told.all(), ["websocket.disconnect 1001 \"\""]);
+}
+
+#[test]
+fn the_code_of_the_shutdown_can_be_chosen() {
+    let server = serve_with(plain(), |server| server.shutdown_code(1012));
+    let mut client = server.raw();
+    client.open("/");
+    server.ask_to_stop();
+    assert_eq!(client.frame().close_code(), Some(1012));
+    drop(client);
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_websocket_that_answers_no_close_is_ended_in_time() {
+    let (note, told) = notes();
+    let mut server = serve_with(
+        on_events(move |event, out| match event {
+            Event::WebSocketDisconnect { .. } => {
+                note.event(&event);
+                Ok(())
+            }
+            event => echo(event, out),
+        }),
+        |server| server.close_timeout(ms(100)).drain_timeout(Duration::from_secs(60)),
+    );
+    let mut client = server.raw();
+    client.open("/");
+    server.ask_to_stop();
+    assert_eq!(client.frame().close_code(), Some(1001));
+    server.outcome().unwrap();
+    client.expect_end();
+    assert_eq!(told.all(), ["websocket.disconnect 1001 \"\""]);
+}
+
+#[test]
+fn a_handshake_that_waits_for_its_answer_is_refused() {
+    let (note, told) = notes();
+    let (give, handles) = mpsc::channel::<Handle>();
+    let mut server = serve(on_events(move |event, out| {
+        match event {
+            Event::WebSocketConnect => give.send(out.handle())?,
+            _ => note.event(&event),
+        }
+        Ok(())
+    }));
+    let mut client = server.raw();
+    client.send(crate::raw::handshake("/", ""));
+    let handle = take(&handles);
+    server.ask_to_stop();
+    assert_eq!(client.response().status, 503);
+    drop(client);
+    server.outcome().unwrap();
+    assert_eq!(told.all(), ["websocket.disconnect 1006 \"\""]);
+    assert!(!handle.is_alive());
+}
+
+#[test]
+fn what_never_answers_is_ended_by_the_drain_timeout() {
+    let (note, told) = notes();
+    let (give, handles) = mpsc::channel::<Handle>();
+    let mut server = serve_with(
+        on_events(move |event, out| {
+            match event {
+                Event::HttpRequest { .. } => give.send(out.handle())?,
+                _ => note.event(&event),
+            }
+            Ok(())
+        }),
+        |server| server.drain_timeout(ms(200)),
+    );
+    let mut client = server.raw();
+    client.get("/");
+    let handle = take(&handles);
+    let begun = Instant::now();
+    server.ask_to_stop();
+    server.outcome().unwrap();
+    let took = begun.elapsed();
+    assert!(took >= ms(180) && took < ms(2000), "{took:?}");
+    assert_eq!(told.all(), ["http.disconnect"]);
+    assert!(!handle.is_alive());
+    client.expect_end();
+}
+
+#[test]
+fn a_slow_reader_does_not_keep_the_server_alive() {
+    let mut server = serve_with(
+        answering(|out| {
+            out.respond(200, &[], &vec![b'x'; 20 << 20])?;
+            Ok(())
+        }),
+        |server| server.drain_timeout(ms(200)),
+    );
+    let mut client = Raw::connect_narrow(server.address);
+    client.get("/");
+    server.barrier();
+    server.ask_to_stop();
+    server.outcome().unwrap();
+    assert!(client.rest().len() < 20 << 20);
+}
+
+#[test]
+fn a_server_that_was_stopped_before_it_ran_ends_at_once() {
+    let server = serve_with(plain(), |server| server.workers(2));
+    server.stop().unwrap();
+
+    let bound = oneport::Server::new(plain()).signals(false).bind("127.0.0.1:0").unwrap();
+    bound.stopper().stop();
+    let (ended, outcome) = mpsc::channel();
+    std::thread::spawn(move || drop(ended.send(bound.run())));
+    take(&outcome).unwrap();
+}
+
+#[test]
+fn a_handle_of_a_server_that_has_ended_is_harmless() {
+    let (give, handles) = mpsc::channel::<Handle>();
+    let server = serve_with(
+        answering(move |out| {
+            give.send(out.handle())?;
+            Ok(())
+        }),
+        |server| server.drain_timeout(ms(50)),
+    );
+    let groups = server.groups.clone();
+    let mut client = server.raw();
+    client.get("/");
+    let handle = take(&handles);
+    server.stop().unwrap();
+    assert!(handle.respond(200, &[], b"").is_err());
+    handle.resume();
+    drop(handle);
+    let report = groups.publish("nobody", "news");
+    assert!(report.is_complete());
+    assert_eq!((report.queued(), report.skipped()), (0, 0));
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_that_says_so() {
+    let server = serve(plain());
+    let taken = oneport::Server::new(plain()).bind(&server.address.to_string());
+    let text = taken.unwrap_err().to_string();
+    assert!(text.contains(&server.address.to_string()), "{text}");
+    assert!(text.contains("another program has this port"), "{text}");
+    assert_eq!(server.get("/").status, 200);
+}
+
+// ---- several workers ------------------------------------------------------------------------
+
+#[test]
+fn several_workers_serve() {
+    let server = serve_with(
+        answering(|out| {
+            let thread = std::thread::current();
+            say(out, thread.name().unwrap_or("?"))
+        }),
+        |server| server.workers(3),
+    );
+    let mut clients: Vec<_> = (0..100).map(|_| server.raw()).collect();
+    let mut threads = HashSet::new();
+    for client in &mut clients {
+        client.get("/");
+        let thread = client.response().text().to_string();
+        threads.insert(thread.clone());
+        // A connection stays where it is.
+        client.get("/");
+        assert_eq!(client.response().text(), thread);
+    }
+    assert_eq!(threads.len(), 3, "{threads:?}");
+    assert_eq!(server.stats.connections(), 100);
+}
+
+#[test]
+fn a_stop_reaches_every_worker() {
+    let mut server = serve_with(plain(), |server| {
+        server.workers(3).drain_timeout(Duration::from_secs(60))
+    });
+    let mut clients: Vec<_> = (0..50).map(|_| server.raw()).collect();
+    for client in &mut clients {
+        client.get("/");
+        assert_eq!(client.response().status, 200);
+    }
+    let begun = Instant::now();
+    server.ask_to_stop();
+    for client in &mut clients {
+        client.expect_end();
+    }
+    server.outcome().unwrap();
+    assert!(begun.elapsed() < ms(1500), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_panic_on_one_worker_is_no_concern_of_the_others() {
+    let server = serve_with(
+        by_scope(|scope| {
+            let panics = scope.path() == "/panic";
+            boxed(move |event, out| match event {
+                Event::HttpRequest { .. } if panics => {
+                    std::panic::panic_any(crate::support::ASKED)
+                }
+                Event::HttpRequest { .. } => say(out, "fine"),
+                _ => Ok(()),
+            })
+        }),
+        |server| server.workers(3),
+    );
+    for _ in 0..30 {
+        assert_eq!(server.get("/panic").status, 500);
+    }
+    for _ in 0..30 {
+        assert_eq!(server.get("/").text(), "fine");
+    }
+}
