@@ -24,7 +24,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use oneport::{App, AppError, Event, Field, Handler, Outbox, Scope, Server, WebSocketScope};
+use oneport::{App, AppError, Event, Field, Handler, OriginPolicy, Outbox, Scope, Server};
 use serde_json::{Value, json};
 
 const TEXT: Field<'static> = (b"content-type", b"text/plain; charset=utf-8");
@@ -64,7 +64,8 @@ impl App for Chat {
             Scope::WebSocket(websocket) if websocket.path == "/chat" => {
                 Some(Answer::Visitor(Visitor {
                     rooms: Arc::clone(&self.rooms),
-                    from_our_page: is_same_origin(websocket),
+                    // Behind a proxy that ends TLS the Origin is `https` and we see `http`.
+                    from_our_page: OriginPolicy::same_host().allows(websocket),
                     seat: None,
                 }))
             }
@@ -89,17 +90,6 @@ impl Handler for Answer {
 
 /// Does the handshake come from a page of this very server, as the browser names it in Host?
 ///
-/// Browsers let any page open a WebSocket to any server, cookies and all, and the same-origin
-/// policy does not protect what it reads there: the server has to look at Origin (RFC 6455
-/// §10.2). Both schemes are good: behind a proxy that ends TLS the origin is `https` and we see
-/// `ws`. A server that knows its public name would compare with that instead of Host.
-fn is_same_origin(scope: &WebSocketScope<'_>) -> bool {
-    let (origin, host) = (scope.headers.get_str("origin"), scope.headers.get_str("host"));
-    let authority =
-        origin.and_then(|o| o.strip_prefix("http://").or_else(|| o.strip_prefix("https://")));
-    authority.is_some() && authority == host
-}
-
 /// One WebSocket.
 struct Visitor {
     rooms: Arc<Rooms>,

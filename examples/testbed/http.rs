@@ -6,7 +6,9 @@ use std::time::Duration;
 use oneport::{AppError, Event, Field, Flow, HttpScope, Outbox, Scope, SendEvent};
 use serde_json::json;
 
-use crate::shared::{Shared, Started, files, query_number, query_text, scope_json};
+use oneport::http::target::query_value;
+
+use crate::shared::{Shared, Started, files, query_number, scope_json};
 
 const TEXT: Field<'static> = (b"content-type", b"text/plain");
 const JSON: Field<'static> = (b"content-type", b"application/json");
@@ -71,7 +73,7 @@ pub(crate) fn route(scope: &HttpScope<'_>, shared: &Shared) -> Page {
         "/trailers" => Page::Trailers,
         "/hints" => Page::Hints,
         "/slow" => Page::Slow { ms: query_number(query, "ms", 100) },
-        "/file" => Page::File(query_text(query, "name")),
+        "/file" => Page::File(query_value(query, "name")),
         "/events" => Page::Events {
             left: query_number(query, "n", 3),
             next: 1,

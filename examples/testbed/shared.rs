@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use oneport::asgi::scope::{ASGI_VERSION, ServerAddress};
+use oneport::http::target::query_value;
 use oneport::{Headers, Scope, Stats};
 use serde_json::{Value, json};
 
@@ -96,18 +97,7 @@ pub(crate) fn latin1(bytes: &[u8]) -> String {
 
 /// The value of a number in the query, or its default.
 pub(crate) fn query_number(query: &[u8], name: &str, default: u64) -> u64 {
-    query_text(query, name).and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
-/// The decoded value of a name in the query.
-pub(crate) fn query_text(query: &[u8], name: &str) -> Option<String> {
-    query.split(|&byte| byte == b'&').find_map(|pair| {
-        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        let spaced: Vec<u8> = value.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
-        let mut decoded = Vec::new();
-        oneport::http::target::percent_decode(&spaced, &mut decoded);
-        String::from_utf8(decoded).ok()
-    })
+    query_value(query, name).and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
 /// The scope as JSON, with ASGI's own key names.

@@ -6,7 +6,9 @@ use oneport::{
     AppError, Event, Flow, Message, OriginPolicy, Outbox, Scope, SendEvent, WebSocketScope,
 };
 
-use crate::shared::{query_number, query_text, scope_json};
+use oneport::http::target::query_value;
+
+use crate::shared::{query_number, scope_json};
 
 /// The group of `/broadcast`.
 const EVERYONE: &str = "broadcast";
@@ -39,7 +41,7 @@ pub(crate) fn route(scope: &WebSocketScope<'_>) -> Option<Socket> {
         "/headers" => Socket::Headers,
         "/close" => Socket::Close {
             code: query_number(query, "code", 1000).try_into().unwrap_or(0),
-            reason: query_text(query, "reason").unwrap_or_default(),
+            reason: query_value(query, "reason").unwrap_or_default(),
         },
         "/error" => Socket::Error,
         "/panic" => Socket::Panic,

@@ -34,6 +34,7 @@ pub struct OriginPolicy {
 
 enum Rule {
     Same,
+    SameHost,
     List(Vec<String>),
     Predicate(Predicate),
 }
@@ -42,6 +43,12 @@ impl OriginPolicy {
     /// Pages of this very server: scheme and host of the Origin are those of the request.
     pub fn same() -> Self {
         Self { rule: Rule::Same, missing: false }
+    }
+
+    /// Pages of this host and port, of either scheme: for a server behind a proxy that ends TLS,
+    /// where the Origin says `https` and the request that arrives here `http`.
+    pub fn same_host() -> Self {
+        Self { rule: Rule::SameHost, missing: false }
     }
 
     /// Pages of these Origins, as in `https://example.com` (scheme, host, port unless it is the
@@ -70,7 +77,13 @@ impl OriginPolicy {
         let Ok(origin) = std::str::from_utf8(origin) else { return false };
         second.is_none()
             && match &self.rule {
-                Rule::Same => is_same(origin, scope),
+                Rule::Same => {
+                    let scheme = if scope.scheme == "wss" { "https://" } else { "http://" };
+                    is_same(origin, scheme, scope)
+                }
+                Rule::SameHost => {
+                    is_same(origin, "http://", scope) || is_same(origin, "https://", scope)
+                }
                 // RFC 6454 §4: scheme and host are compared in lower case.
                 Rule::List(list) => list.iter().any(|known| known.eq_ignore_ascii_case(origin)),
                 Rule::Predicate(allows) => allows(origin),
@@ -79,17 +92,17 @@ impl OriginPolicy {
 }
 
 /// RFC 6454 §5: scheme, host and port are the same.
-fn is_same(origin: &str, scope: &WebSocketScope<'_>) -> bool {
-    let scheme = if scope.scheme == "wss" { "https://" } else { "http://" };
+fn is_same(origin: &str, scheme: &str, scope: &WebSocketScope<'_>) -> bool {
     let Some(host) = scope.headers.get_str("host") else { return false };
-    origin.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        && origin[scheme.len()..].eq_ignore_ascii_case(host)
+    let Some((start, authority)) = origin.split_at_checked(scheme.len()) else { return false };
+    start.eq_ignore_ascii_case(scheme) && authority.eq_ignore_ascii_case(host)
 }
 
 impl std::fmt::Debug for OriginPolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let rule: &dyn std::fmt::Debug = match &self.rule {
             Rule::Same => &"same",
+            Rule::SameHost => &"same host",
             Rule::List(list) => list,
             Rule::Predicate(_) => &"predicate",
         };
@@ -146,6 +159,19 @@ mod tests {
         assert!(!allows(&same, "Host: a\r\n"));
         assert!(!allows(&same, "Host: a\r\nOrigin: http://a\r\nOrigin: http://a\r\n"));
         assert!(allows(&OriginPolicy::same().or_missing(), "Host: a\r\n"));
+    }
+
+    #[test]
+    fn same_host_takes_either_scheme() {
+        let policy = OriginPolicy::same_host();
+        for (origin, expected) in [
+            ("http://a:1", true),
+            ("https://a:1", true),
+            ("https://a", false),
+            ("ftp://a:1", false),
+        ] {
+            assert_eq!(allows(&policy, &format!("Host: a:1\r\nOrigin: {origin}\r\n")), expected);
+        }
     }
 
     #[test]

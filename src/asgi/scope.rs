@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use std::path::Path;
 
 use super::state::State;
-use crate::http::Headers;
+use crate::http::{Headers, target};
 use crate::ws::handshake;
 
 /// The version of ASGI that the contract follows.
@@ -146,6 +146,13 @@ impl<'a> Scope<'a> {
             Scope::WebSocket(scope) => scope.query_string,
             Scope::Lifespan(_) => b"",
         }
+    }
+
+    /// The decoded value of a name in the query (`?name=value&…`), the first one; `+` is a space
+    /// and percent escapes are decoded, as HTML forms send them. `None` if it is missing or no
+    /// UTF-8.
+    pub fn query(&self, name: &str) -> Option<String> {
+        target::query_value(self.query_string(), name)
     }
 
     /// The fields of the request; none for a lifespan.

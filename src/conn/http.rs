@@ -730,6 +730,7 @@ impl<H: Handler> Connection<H> {
         };
         side.peer_left();
         if let Some(mut handler) = handler {
+            let effects = turn.env.effects.len();
             let mut out = Outbox::new(
                 Side::Http(&mut side),
                 &mut self.core,
@@ -739,6 +740,7 @@ impl<H: Handler> Connection<H> {
                 self.generation,
             );
             if let Err(failure) = call::tell(&mut handler, Event::HttpDisconnect, &mut out) {
+                turn.env.effects.truncate(effects);
                 failure.log("http.disconnect");
             }
             call::drop_guarded(handler);

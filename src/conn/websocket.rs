@@ -39,8 +39,6 @@ struct Heartbeat {
     /// The payload of the last ping, begun at random: an old pong, or one sent ahead, is not
     /// taken for its answer. 0 before the WebSocket is open.
     number: u32,
-    last_pong: Option<Instant>,
-    round_trip: Option<Duration>,
 }
 
 impl<H> WebSocketRole<H> {
@@ -101,9 +99,9 @@ impl<H> WebSocketRole<H> {
 
     /// For the closing record: age of the last pong, round-trip time, code sent.
     pub(super) fn record(&self, now: Instant) -> (Option<Duration>, Option<Duration>, Option<u16>) {
-        let age = self.heartbeat.last_pong.map(|at| now.saturating_duration_since(at));
+        let age = self.side.last_pong.map(|at| now.saturating_duration_since(at));
         let sent = matches!(self.side.closing(), Closing::ClosedByUs | Closing::Done);
-        (age, self.heartbeat.round_trip, sent.then(|| self.side.sent_code()))
+        (age, self.side.round_trip, sent.then(|| self.side.sent_code()))
     }
 
     /// Counts a control frame; false if this second had too many.
@@ -119,12 +117,12 @@ impl<H> WebSocketRole<H> {
 
     fn pong(&mut self, payload: &[u8], now: Instant) {
         let beat = &mut self.heartbeat;
-        beat.last_pong = Some(now);
+        self.side.last_pong = Some(now);
         // RFC 6455 §5.5.3: a pong may also come unasked; only the answer to our last ping counts.
         if payload == beat.number.to_be_bytes()
             && let Some(sent) = beat.ping_sent.take()
         {
-            beat.round_trip = Some(now.saturating_duration_since(sent));
+            self.side.round_trip = Some(now.saturating_duration_since(sent));
             beat.pong_due = None;
         }
     }
@@ -370,6 +368,7 @@ impl<H: Handler> Connection<H> {
         };
         role.side.peer_left();
         self.code_told = Some(code);
+        let effects = turn.env.effects.len();
         let mut out = Outbox::new(
             Side::WebSocket(&mut role.side),
             &mut self.core,
@@ -380,6 +379,7 @@ impl<H: Handler> Connection<H> {
         );
         let event = Event::WebSocketDisconnect { code, reason };
         if let Err(failure) = call::tell(&mut handler, event, &mut out) {
+            turn.env.effects.truncate(effects);
             failure.log("websocket.disconnect");
         }
         call::drop_guarded(handler);

@@ -194,6 +194,25 @@ pub fn percent_decode(raw: &[u8], decoded: &mut Vec<u8>) {
     }
 }
 
+/// The decoded value of the first `name=value` in a query (the form encoding of HTML:
+/// pairs between `&`, `+` for a space, percent escapes).
+pub fn query_value(query: &[u8], name: &str) -> Option<String> {
+    let decode = |encoded: &[u8]| {
+        let spaced: Vec<u8> =
+            encoded.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+        let mut decoded = Vec::with_capacity(spaced.len());
+        percent_decode(&spaced, &mut decoded);
+        String::from_utf8(decoded).ok()
+    };
+    query.split(|&byte| byte == b'&').find_map(|pair| {
+        let (key, value) = match memchr::memchr(b'=', pair) {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &b""[..]),
+        };
+        (decode(key)? == name).then(|| decode(value)).flatten()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +250,21 @@ mod tests {
         for (method, target, expected) in rows {
             let text = String::from_utf8_lossy(target);
             assert_eq!(Target::parse(method, target), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn values_of_a_query() {
+        let query = b"a=1&b=two+words&c=%C3%A9%26&d&=x&a=2&e=%ff";
+        for (name, value) in [
+            ("a", Some("1")),
+            ("b", Some("two words")),
+            ("c", Some("é&")),
+            ("d", Some("")),
+            ("e", None),
+            ("f", None),
+        ] {
+            assert_eq!(query_value(query, name).as_deref(), value, "{name}");
         }
     }
 

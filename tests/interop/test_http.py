@@ -312,6 +312,22 @@ def test_requests_byte_by_byte(wire):
         assert wire.response().body == b"abc"
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/plaintext", "/json", "/stream?chunks=3&size=5", "/trailers", "/hints", "/slow?ms=1",
+     "/file?name=big.bin", "/events?n=2&ms=1", "/scope", "/state", "/disconnects", "/stats",
+     "/none", "/error", "/ws"],
+)  # fmt: skip
+def test_head_has_no_body_on_the_wire(wire, path):
+    # A body would be read as the next answer.
+    wire.send(
+        f"HEAD {path} HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n"
+        "GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    )
+    assert wire.response("HEAD").body == b""
+    assert wire.response().body == b"Hello, World!"
+
+
 def test_keep_alive_with_httpx(testbed, hx):
     hx.get("/plaintext")
     before = testbed.stats()["connections"]["ever"]
@@ -453,7 +469,16 @@ def test_no_disconnect_after_the_answer(testbed, wire, tag):
     assert testbed.disconnects(tag) == []
 
 
-def test_the_last_100_disconnects_are_kept(testbed):
+@pytest.mark.parametrize("path", ["/disconnects", "/stats"])
+def test_disconnects_that_nobody_asks_for(testbed, wire, tag, path):
+    """TESTBED.md: requests for these two are never told of."""
+    wire.request("GET", f"{path}?{tag}", "Content-Length: 2", body=b"x")
+    wire.end()
+    assert wire.at_end()
+    assert testbed.disconnects(tag) == []
+
+
+def test_the_last_100_disconnects_are_kept():
     with Testbed() as testbed:
         for n in range(105):
             with Wire(testbed) as wire:

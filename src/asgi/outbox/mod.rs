@@ -302,7 +302,9 @@ impl<'a> Outbox<'a> {
     }
 
     /// Publishes to a group, from any kind of scope. It is done after the callback has
-    /// returned, behind everything that this callback sends itself.
+    /// returned, behind everything that this callback sends itself, to those who are members
+    /// then. To one receiver, what one handler publishes arrives in order; what handlers on
+    /// different workers publish may overtake each other.
     pub fn publish<'m>(&mut self, group: &str, message: impl Into<Message<'m>>) -> Delivery {
         let publication = Arc::new(Publication::new(group, message.into()));
         self.env.effects.push(Effect::Publish(Arc::clone(&publication)));
@@ -312,6 +314,25 @@ impl<'a> Outbox<'a> {
     /// The server's groups, for publishing from elsewhere.
     pub fn groups(&self) -> Groups {
         self.env.groups.clone()
+    }
+
+    /// How long the peer took to answer our last ping (RFC 6455 §5.5.2); `None` before the
+    /// first pong, and for other scopes than an open WebSocket.
+    pub fn round_trip(&self) -> Option<Duration> {
+        match &self.side {
+            Side::WebSocket(side) => side.round_trip,
+            _ => None,
+        }
+    }
+
+    /// How long ago the last pong came; `None` as for [`Outbox::round_trip`].
+    pub fn last_pong(&self) -> Option<Duration> {
+        match &self.side {
+            Side::WebSocket(side) => {
+                side.last_pong.map(|at| self.env.now.saturating_duration_since(at))
+            }
+            _ => None,
+        }
     }
 
     /// Bytes that wait for the peer.

@@ -1,5 +1,7 @@
 //! The side of a WebSocket scope: accept, messages, close, denial.
 
+use std::time::{Duration, Instant};
+
 use super::{ScopeCore, SendError, obey, put_payload};
 use crate::asgi::env::Env;
 use crate::asgi::event::SendEvent;
@@ -32,6 +34,10 @@ pub struct WebSocketSide {
     /// Where the answer to the handshake begins in the output, while it can still be replaced.
     mark: Option<usize>,
     handshake: Option<Box<Handshake>>,
+    /// When the last pong came.
+    pub last_pong: Option<Instant>,
+    /// How long the answer to our last ping took.
+    pub round_trip: Option<Duration>,
 }
 
 /// RFC 6455 §4.2.2: the answer to a refused handshake is an ordinary response; we end the
@@ -50,6 +56,8 @@ impl WebSocketSide {
             sent_code: 0,
             mark: None,
             handshake: Some(Box::new(Handshake { accept, offered, denial: None })),
+            last_pong: None,
+            round_trip: None,
         }
     }
 
