@@ -8,8 +8,8 @@
 //!                        shared: an Arc that many connections send, between two owned bytes
 //! ```
 //!
-//! Everything sent goes through one queue, so the order of bytes is the order of calls. Three
-//! things keep it cheap:
+//! Everything sent goes through one queue, so the order of bytes is the order of calls. What
+//! keeps it cheap and fair:
 //!
 //! - **The scratch.** For one turn a connection without unsent bytes is lent its worker's
 //!   scratch buffer ([`Output::lend`]); it appends to memory that is warm, and gives it back
@@ -17,6 +17,8 @@
 //!   buffer of its own. An idle connection owns none.
 //! - **The sink.** A large payload is not copied: [`Output::offer`] shows it, behind what is
 //!   queued, to the [`Sink`] of this call (the socket) and copies only what was not taken.
+//! - **Urgent bytes.** A queue of frames ([`Output::begin_frames`]) lets a short one overtake
+//!   the others: [`Output::urgent`] goes behind the frame that is being sent, at its end.
 //! - **Shared segments.** What many connections are sent is encoded once and queued by
 //!   reference ([`Output::share`]).
 
@@ -66,6 +68,19 @@ pub struct Output {
     lent: bool,
     /// Bytes that left, ever.
     written: u64,
+    /// Set if the queue is made of frames.
+    frames: Option<Frames>,
+}
+
+/// How a queue of frames is walked.
+struct Frames {
+    /// The length of the frame whose header stands at the beginning of some bytes.
+    measure: fn(&[u8]) -> u64,
+    /// Where in the stream the frame ends that is being sent: at or behind the first byte that
+    /// waits, and no other frame ends between.
+    end: u64,
+    /// Where the last of the urgent frames ends: the next goes behind it.
+    urgent_end: u64,
 }
 
 impl Output {
@@ -73,6 +88,49 @@ impl Output {
     #[inline]
     pub fn len(&self) -> usize {
         self.owned.len() - self.sent + self.shared_len
+    }
+
+    /// From here on the queue is made of frames, each appended whole; `measure` tells the
+    /// length of a frame by its header.
+    pub fn begin_frames(&mut self, measure: fn(&[u8]) -> u64) {
+        let end = self.written + self.len() as u64;
+        self.frames = Some(Frames { measure, end, urgent_end: 0 });
+    }
+
+    /// A frame that overtakes those that wait, but for one that is being sent. Without
+    /// [`Output::begin_frames`], or if nothing waits from before this turn, it is appended.
+    pub fn urgent(&mut self, frame: &[u8]) {
+        let Some(frames) = self.frames.as_mut().filter(|_| !self.lent) else {
+            return self.owned.extend_from_slice(frame);
+        };
+        let place = frames.end.max(frames.urgent_end);
+        frames.urgent_end = place + frame.len() as u64;
+        self.insert_at(usize::try_from(place - self.written).unwrap_or(usize::MAX), frame);
+    }
+
+    /// Puts bytes this far behind the first byte that waits: the end of a frame. A shared
+    /// segment is one frame, so that is never inside of one.
+    fn insert_at(&mut self, offset: usize, bytes: &[u8]) {
+        let (mut at, mut passed) = (self.sent, 0);
+        let mut index = None;
+        for (number, segment) in self.shared.iter().enumerate() {
+            let owned = segment.before - at;
+            if offset <= passed + owned {
+                index = Some((number, at + offset.saturating_sub(passed)));
+                break;
+            }
+            passed += owned + (*segment.bytes).as_ref().len() - segment.sent;
+            at = segment.before;
+        }
+        // Behind all segments: in the owned tail.
+        let (first, place) = index.unwrap_or_else(|| {
+            let place = at.saturating_add(offset.saturating_sub(passed)).min(self.owned.len());
+            (self.shared.len(), place)
+        });
+        self.owned.splice(place..place, bytes.iter().copied());
+        for segment in self.shared.iter_mut().skip(first) {
+            segment.before += bytes.len();
+        }
     }
 
     /// Does nothing wait?
@@ -149,10 +207,20 @@ impl Output {
             }
             sink.offer(&slices[..count])?
         };
-        self.consume(taken.min(queued));
-        let of_payload = taken.saturating_sub(queued);
+        let of_queue = taken.min(queued);
+        // The frame whose header is last in the queue and whose payload this is: its end is
+        // known from its header, which must be read before it goes.
+        self.written += of_queue as u64;
+        self.walk_frames(of_queue);
+        self.consume_part(of_queue);
+        let of_payload = taken - of_queue;
         self.written += of_payload as u64;
         self.owned.extend_from_slice(&payload[of_payload..]);
+        if self.is_empty()
+            && let Some(frames) = &mut self.frames
+        {
+            frames.end = self.written;
+        }
         Ok(self.is_empty())
     }
 
@@ -283,9 +351,46 @@ impl Output {
         if self.shared.is_empty() && self.sent + taken == self.owned.len() {
             self.owned.clear();
             self.sent = 0;
+            if let Some(frames) = &mut self.frames {
+                frames.end = self.written;
+            }
         } else {
+            self.walk_frames(taken);
             self.consume_part(taken);
         }
+    }
+
+    /// Before the first `taken` bytes go: finds the end of the frame that is being sent then.
+    fn walk_frames(&mut self, taken: usize) {
+        let Some(Frames { measure, end, .. }) = &self.frames else { return };
+        let (measure, mut end) = (*measure, *end);
+        let before = self.written - taken as u64;
+        while end < self.written {
+            let Some(header) = self.at((end - before) as usize) else { break };
+            end += measure(header);
+        }
+        if let Some(frames) = &mut self.frames {
+            frames.end = end;
+        }
+    }
+
+    /// The bytes that wait from this offset on, as far as they lie in one piece.
+    fn at(&self, offset: usize) -> Option<&[u8]> {
+        let (mut at, mut passed) = (self.sent, 0);
+        for segment in &self.shared {
+            let owned = &self.owned[at..segment.before];
+            if offset < passed + owned.len() {
+                return Some(&owned[offset - passed..]);
+            }
+            passed += owned.len();
+            let shared = &(*segment.bytes).as_ref()[segment.sent..];
+            if offset < passed + shared.len() {
+                return Some(&shared[offset - passed..]);
+            }
+            passed += shared.len();
+            at = segment.before;
+        }
+        self.owned.get(at + offset.checked_sub(passed)?..).filter(|rest| !rest.is_empty())
     }
 
     fn consume_part(&mut self, mut taken: usize) {
@@ -470,6 +575,82 @@ mod tests {
         let mut sink = Memory::with_room(100);
         output.flush(&mut sink).unwrap();
         assert_eq!(sink.got, b"first;hint;500");
+    }
+
+    /// A toy frame: a quarter of its length in one byte, then its bytes.
+    fn toy(fill: u8, quarter: u8) -> Vec<u8> {
+        let mut frame = vec![fill; usize::from(quarter) * 4 + 1];
+        frame[0] = quarter;
+        frame
+    }
+
+    fn measure(header: &[u8]) -> u64 {
+        u64::from(header[0]) * 4 + 1
+    }
+
+    /// Whole toy frames, as (fill, a quarter of their length).
+    fn read_toys(mut bytes: &[u8]) -> Vec<(u8, usize)> {
+        let mut frames = Vec::new();
+        while let [quarter, rest @ ..] = bytes {
+            let (frame, after) = rest.split_at(usize::from(*quarter) * 4);
+            assert!(frame.iter().all(|byte| *byte == frame[0]), "a frame was torn");
+            frames.push((frame[0], usize::from(*quarter)));
+            bytes = after;
+        }
+        frames
+    }
+
+    #[test]
+    fn an_urgent_frame_waits_for_at_most_one_other_wherever_the_queue_stands() {
+        for room in 0..5000 {
+            let (mut pool, mut scratch) = (Pool::default(), Vec::with_capacity(8192));
+            let mut output = Output::default();
+            output.lend(&mut scratch);
+            output.tail().extend_from_slice(b"");
+            output.begin_frames(measure);
+            for fill in 1..=4 {
+                output.tail().extend_from_slice(&toy(fill, 100));
+            }
+            for fill in 5..=7 {
+                let big: SharedBytes = Arc::new(toy(fill, 255));
+                output.share(&big);
+            }
+            output.tail().extend_from_slice(&toy(8, 50));
+            let mut sink = Memory::with_room(room);
+            output.flush(&mut sink).unwrap();
+            output.give_back(&mut scratch, &mut pool);
+            let sent = sink.got.len();
+            output.urgent(&toy(99, 3));
+            output.urgent(&toy(98, 2));
+            sink.room = usize::MAX;
+            output.flush(&mut sink).unwrap();
+            let frames = read_toys(&sink.got);
+            assert_eq!(frames.len(), 10, "{room}");
+            let first = frames.iter().position(|frame| frame.0 == 99).unwrap();
+            assert_eq!(frames[first + 1].0, 98, "in their order");
+            // The first frame that had not begun to leave is overtaken.
+            let mut begun = 0;
+            for frame in &frames[..first] {
+                assert!(begun < sent, "{room}: {frames:?}");
+                begun += frame.1 * 4 + 1;
+            }
+            assert!(begun >= sent, "{room}: no frame is torn");
+        }
+    }
+
+    #[test]
+    fn an_urgent_frame_waits_for_the_end_of_a_large_payload() {
+        let mut output = Output::default();
+        output.begin_frames(measure);
+        let frame = toy(1, 200);
+        output.tail().push(frame[0]);
+        let mut sink = Memory::with_room(50);
+        assert!(!output.offer(&frame[1..], &mut sink).unwrap());
+        output.tail().extend_from_slice(&toy(2, 20));
+        output.urgent(&toy(99, 3));
+        sink.room = usize::MAX;
+        output.flush(&mut sink).unwrap();
+        assert_eq!(read_toys(&sink.got), [(1, 200), (99, 3), (2, 20)]);
     }
 
     #[test]

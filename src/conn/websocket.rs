@@ -245,7 +245,7 @@ impl<H: Handler> Connection<H> {
         }
         // §5.5.1: after our Close no more frames.
         if role.side.closing().may_send() {
-            sender::encode_control(self.output.tail(), Opcode::Pong, payload);
+            sender::send_control(&mut self.output, Opcode::Pong, payload);
             self.trace(turn, &Trace::PingAnswered);
         }
     }
@@ -493,7 +493,7 @@ impl<H: Handler> Connection<H> {
                 role.heartbeat.number = role.heartbeat.number.wrapping_add(1).max(1);
                 role.heartbeat.ping_sent = Some(now);
                 let payload = role.heartbeat.number.to_be_bytes();
-                sender::encode_control(self.output.tail(), Opcode::Ping, &payload);
+                sender::send_control(&mut self.output, Opcode::Ping, &payload);
                 self.trace(turn, &Trace::PingSent);
             }
         }

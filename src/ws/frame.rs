@@ -139,6 +139,16 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Error> {
     Ok(Some((header, header_len)))
 }
 
+/// The length of the whole frame whose header stands at the beginning of `bytes`: ours, so it is
+/// complete and well formed.
+pub fn measure(bytes: &[u8]) -> u64 {
+    match parse(bytes) {
+        Ok(Some((header, header_len))) => header_len as u64 + header.len,
+        // Not one of ours: nothing is known behind it.
+        _ => bytes.len() as u64,
+    }
+}
+
 /// Appends a header without a masking key: that of a server (RFC 6455 §5.1).
 #[inline]
 pub fn encode(out: &mut Vec<u8>, fin: bool, opcode: Opcode, len: usize) {

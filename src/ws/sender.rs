@@ -7,6 +7,7 @@
 use super::Message;
 use super::close;
 use super::frame::{self, Opcode};
+use crate::bytes::output::Output;
 
 /// Appends a whole message as one frame.
 #[inline]
@@ -17,11 +18,16 @@ pub fn encode_message(out: &mut Vec<u8>, message: Message<'_>) {
     out.extend_from_slice(payload);
 }
 
-/// Appends a ping or pong. The payload has at most 125 bytes.
-pub fn encode_control(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+/// Queues a ping or pong; the payload has at most 125 bytes. It overtakes messages that wait
+/// (RFC 6455 §5.5.3: a pong "as soon as is practical"), but never stands inside a frame.
+pub fn send_control(output: &mut Output, opcode: Opcode, payload: &[u8]) {
     debug_assert!(opcode.is_control() && payload.len() <= frame::MAX_CONTROL);
-    frame::encode(out, true, opcode, payload.len());
-    out.extend_from_slice(payload);
+    let mut bytes = [0u8; 2 + frame::MAX_CONTROL];
+    bytes[0] = 0x80 | opcode as u8;
+    bytes[1] = payload.len() as u8;
+    let end = 2 + payload.len();
+    bytes[2..end].copy_from_slice(payload);
+    output.urgent(&bytes[..end]);
 }
 
 /// Appends a Close with a code and a reason, which is cut to 123 bytes on a character.
@@ -47,9 +53,9 @@ mod tests {
         let mut out = Vec::new();
         encode_message(&mut out, Message::Text("Hello"));
         assert_eq!(out, b"\x81\x05Hello");
-        out.clear();
-        encode_control(&mut out, Opcode::Pong, b"Hello");
-        assert_eq!(out, b"\x8a\x05Hello");
+        let mut output = Output::default();
+        send_control(&mut output, Opcode::Pong, b"Hello");
+        assert_eq!(output.tail(), b"\x8a\x05Hello");
     }
 
     #[test]

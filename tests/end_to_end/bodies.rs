@@ -493,7 +493,7 @@ fn trailers_that_never_come_do_not_keep_the_client_waiting() {
     for fields in ["TE: trailers\r\n", ""] {
         client.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
         let answer = client.response();
-        assert_eq!((answer.text(), answer.trailers), ("body", vec![]));
+        assert_eq!((answer.text(), answer.trailers.len()), ("body", 0));
     }
 }
 
@@ -621,8 +621,8 @@ fn a_file_may_have_trailers_behind_it() {
     let mut client = server.raw();
     client.get("/");
     let answer = client.response();
-    assert_eq!((answer.text(), answer.trailers), ("file", vec![]));
+    assert_eq!((answer.text(), answer.trailers.len()), ("file", 0));
     client.send("GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\n\r\n");
     let answer = client.response();
-    assert_eq!((answer.text(), answer.trailers), ("file", vec![pair("x-sum", "4")]));
+    assert_eq!((answer.text(), &answer.trailers[..]), ("file", &[pair("x-sum", "4")][..]));
 }

@@ -4,9 +4,7 @@ use std::sync::mpsc;
 
 use oneport::{Event, Handle, Scope, SendEvent};
 
-use crate::support::{
-    agent, answering, by_scope, boxed, on_events, plain, say, serve, take,
-};
+use crate::support::{agent, answering, boxed, by_scope, on_events, plain, say, serve, take};
 
 #[test]
 fn a_client_gets_posts_and_asks_for_the_head() {

@@ -71,7 +71,11 @@ fn the_state_that_startup_set_is_in_every_scope_on_every_worker() {
     server.stop().unwrap();
     let told = told.all();
     let of_lifespan: Vec<_> = told.iter().filter(|note| note.starts_with("lifespan")).collect();
-    assert_eq!(of_lifespan, ["lifespan", "lifespan.startup", "lifespan.shutdown"], "one per server");
+    assert_eq!(
+        of_lifespan,
+        ["lifespan", "lifespan.startup", "lifespan.shutdown"],
+        "one per server"
+    );
     assert_eq!(told[1], "lifespan.startup", "before any other scope");
     assert_eq!(told[told.len() - 1], "lifespan.shutdown");
 }
@@ -218,10 +222,8 @@ fn nobody_is_served_before_a_deferred_startup_is_complete() {
 fn a_deferred_startup_may_fail_too() {
     let (note, _told) = notes();
     let (give, handles) = mpsc::channel::<Handle>();
-    let mut server = start(
-        with_lifespan(note, move |_, out| Ok(give.send(out.handle())?)),
-        |server| server,
-    );
+    let mut server =
+        start(with_lifespan(note, move |_, out| Ok(give.send(out.handle())?)), |server| server);
     take(&handles).send(SendEvent::LifespanStartupFailed { message: "no disk" }).unwrap();
     match server.outcome() {
         Err(ServerError::Startup(message)) => assert_eq!(message, "no disk"),

@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use oneport::{Config, Event, SendEvent};
 
 use crate::raw::Raw;
-use crate::support::{
-    LIMIT, eventually, ms, notes, on_events, plain, say, serve, serve_with, ws,
-};
+use crate::support::{LIMIT, eventually, ms, notes, on_events, plain, say, serve, serve_with, ws};
 
 /// Checks that `ends` took about as long as the deadline says, and not much longer.
 fn within(deadline: Duration, ends: impl FnOnce()) {
@@ -58,9 +56,7 @@ fn a_head_that_drips_does_not_move_its_deadline() {
 
 #[test]
 fn the_deadline_of_a_later_head_begins_with_its_first_byte() {
-    let server = serve_with(plain(), |server| {
-        server.head_timeout(ms(150)).idle_timeout(LIMIT)
-    });
+    let server = serve_with(plain(), |server| server.head_timeout(ms(150)).idle_timeout(LIMIT));
     let mut client = server.raw();
     client.get("/1");
     assert_eq!(client.response().text(), "/1");
@@ -265,9 +261,8 @@ fn chunks_beyond_the_limit_of_a_body_are_413() {
         |server| server.max_body(10),
     );
     let mut client = server.raw();
-    client.send(
-        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n",
-    );
+    client
+        .send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n");
     assert_eq!(told.next(), "http.request 12345678+");
     client.send("3\r\n90x\r\n0\r\n\r\n");
     let answer = client.response();

@@ -9,7 +9,7 @@ use oneport::{Event, Handle, SendEvent};
 
 use crate::raw::{Raw, close_frame};
 use crate::support::{
-    answering, by_scope, boxed, echo, eventually, ms, notes, on_events, plain, say, serve,
+    Serving, answering, boxed, by_scope, echo, eventually, ms, notes, on_events, plain, say, serve,
     serve_with, take,
 };
 
@@ -103,8 +103,9 @@ fn idle_and_half_said_connections_are_closed_at_once() {
     assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
 }
 
-#[test]
-fn a_request_whose_bytes_were_there_before_the_stop_is_answered() {
+/// A server whose only worker is busy until the test lets it go; a connection that it knows, and
+/// the one that keeps it busy.
+fn blocked() -> (Serving, Raw, Raw, mpsc::Sender<()>) {
     let (hold, held) = mpsc::channel::<()>();
     let held = Arc::new(Mutex::new(held));
     let (note, told) = notes();
@@ -115,7 +116,6 @@ fn a_request_whose_bytes_were_there_before_the_stop_is_answered() {
             Event::HttpRequest { .. } => {
                 if blocks {
                     note.note("blocked");
-                    // The worker is busy until the test lets it go.
                     drop(held.lock().unwrap().recv());
                 }
                 say(out, "answered")
@@ -129,17 +129,31 @@ fn a_request_whose_bytes_were_there_before_the_stop_is_answered() {
     let mut busy = server.raw();
     busy.get("/block");
     assert_eq!(told.next(), "blocked");
-    // All of this happens before anybody asks for the end: on a connection that is known...
+    (server, known, busy, hold)
+}
+
+#[test]
+fn a_request_that_had_arrived_before_the_stop_is_answered() {
+    let (server, mut known, mut busy, hold) = blocked();
     known.get("/");
-    // ...and on one that waits at the door.
+    server.ask_to_stop();
+    hold.send(()).unwrap();
+    assert_eq!(busy.response().text(), "answered");
+    assert_eq!(known.response().text(), "answered");
+    drop((known, busy));
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_request_that_waited_at_the_door_before_the_stop_is_answered() {
+    let (server, known, mut busy, hold) = blocked();
     let mut waiting = server.raw();
     waiting.get("/");
     server.ask_to_stop();
     hold.send(()).unwrap();
     assert_eq!(busy.response().text(), "answered");
-    assert_eq!(known.response().text(), "answered");
     assert_eq!(waiting.response().text(), "answered");
-    drop((known, busy, waiting));
+    drop((known, waiting, busy));
     server.stop().unwrap();
 }
 
@@ -335,9 +349,8 @@ fn several_workers_serve() {
 
 #[test]
 fn a_stop_reaches_every_worker() {
-    let mut server = serve_with(plain(), |server| {
-        server.workers(3).drain_timeout(Duration::from_secs(60))
-    });
+    let mut server =
+        serve_with(plain(), |server| server.workers(3).drain_timeout(Duration::from_secs(60)));
     let mut clients: Vec<_> = (0..50).map(|_| server.raw()).collect();
     for client in &mut clients {
         client.get("/");
@@ -358,9 +371,7 @@ fn a_panic_on_one_worker_is_no_concern_of_the_others() {
         by_scope(|scope| {
             let panics = scope.path() == "/panic";
             boxed(move |event, out| match event {
-                Event::HttpRequest { .. } if panics => {
-                    std::panic::panic_any(crate::support::ASKED)
-                }
+                Event::HttpRequest { .. } if panics => std::panic::panic_any(crate::support::ASKED),
                 Event::HttpRequest { .. } => say(out, "fine"),
                 _ => Ok(()),
             })

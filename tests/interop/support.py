@@ -175,6 +175,11 @@ class Wire:
     def send(self, data):
         self.socket.sendall(data)
 
+    def send_and_end(self, data):
+        """The FIN travels with the last bytes, so that the server finds both at once."""
+        self.socket.sendall(data, socket.MSG_MORE)
+        self.end()
+
     def end(self):
         """Shuts the writing side: the server sees a FIN, and we still read."""
         self.socket.shutdown(socket.SHUT_WR)
@@ -193,10 +198,9 @@ class Wire:
 
     # ---- HTTP ----
 
-    def request(self, method, path, *lines, body=b"", version="1.1"):
-        """Sends a request; `lines` are field lines."""
-        head = [f"{method} {path} HTTP/{version}", "Host: test", *lines, "", ""]
-        self.send("\r\n".join(head).encode("latin-1") + body)
+    def request(self, *request, **options):
+        """Sends an `http_request`."""
+        self.send(http_request(*request, **options))
 
     def _line(self):
         line = self.file.readline(65536)
@@ -299,6 +303,12 @@ HANDSHAKE = (
     "Sec-WebSocket-Version: 13",
 )
 CONTINUATION, TEXT, BINARY_FRAME, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+
+
+def http_request(method, path, *lines, body=b"", version="1.1"):
+    """A request; `lines` are field lines."""
+    head = [f"{method} {path} HTTP/{version}", "Host: test", *lines, "", ""]
+    return "\r\n".join(head).encode("latin-1") + body
 
 
 def frame(opcode, payload=b"", fin=True, masked=True):

@@ -10,7 +10,7 @@ import aiohttp
 import httpx
 import pytest
 
-from support import HOST, PATIENCE, Testbed, Wire, eventually, pattern
+from support import HOST, PATIENCE, Testbed, Wire, http_request, pattern
 
 MIB = 1024 * 1024
 
@@ -278,28 +278,27 @@ def test_method_is_in_upper_case(wire):
 
 
 def test_pipelined_requests_are_answered_in_order(wire):
-    count = 200
-    wire.send(b"".join(b"GET /scope/%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in range(count)))
-    for n in range(count):
+    wire.send(b"".join(http_request("GET", f"/scope/{n}") for n in range(200)))
+    for n in range(200):
         assert json.loads(wire.response().body)["path"] == f"/scope/{n}"
 
 
 def test_pipelined_requests_of_all_kinds(wire):
+    length, chunks = "Content-Length: 5", b"3\r\nabc\r\n0\r\n\r\n"
     kinds = [
-        (b"GET /slow?ms=30 HTTP/1.1\r\nHost: a\r\n\r\n", "GET", 200, b"done"),
-        (b"HEAD /plaintext HTTP/1.1\r\nHost: a\r\n\r\n", "HEAD", 200, b""),
-        (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345", "POST", 200, b"12345"),
-        (b"POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345", "POST", 404, None),
-        (b"PUT /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-         b"3\r\nabc\r\n0\r\n\r\n", "PUT", 200, b"abc"),
-        (b"GET /error HTTP/1.1\r\nHost: a\r\n\r\n", "GET", 500, None),
-        (b"GET /stream?chunks=30&size=9 HTTP/1.1\r\nHost: a\r\n\r\n", "GET", 200, b"x" * 270),
+        (http_request("GET", "/slow?ms=30"), 200, b"done"),
+        (http_request("HEAD", "/plaintext"), 200, b""),
+        (http_request("POST", "/echo", length, body=b"12345"), 200, b"12345"),
+        (http_request("POST", "/none", length, body=b"12345"), 404, None),
+        (http_request("PUT", "/echo", "Transfer-Encoding: chunked", body=chunks), 200, b"abc"),
+        (http_request("GET", "/error"), 500, None),
+        (http_request("GET", "/stream?chunks=30&size=9"), 200, b"x" * 270),
         # RFC 9112 §2.2: an empty line before a request is ignored.
-        (b"\r\nGET /file?name=hello.txt HTTP/1.1\r\nHost: a\r\n\r\n", "GET", 200, b"hello\n"),
-    ]  # fmt: skip
+        (b"\r\n" + http_request("GET", "/file?name=hello.txt"), 200, b"hello\n"),
+    ]
     wire.send(b"".join(kind[0] for kind in kinds) * 3)
-    for _, method, status, body in kinds * 3:
-        response = wire.response(method)
+    for request, status, body in kinds * 3:
+        response = wire.response("HEAD" if request.startswith(b"HEAD") else "GET")
         assert response.status == status
         if body is not None:
             assert response.body == body
@@ -320,10 +319,7 @@ def test_requests_byte_by_byte(wire):
 )  # fmt: skip
 def test_head_has_no_body_on_the_wire(wire, path):
     # A body would be read as the next answer.
-    wire.send(
-        f"HEAD {path} HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n"
-        "GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-    )
+    wire.send(http_request("HEAD", path, "TE: trailers") + http_request("GET", "/plaintext"))
     assert wire.response("HEAD").body == b""
     assert wire.response().body == b"Hello, World!"
 
@@ -390,8 +386,7 @@ def test_100_continue(wire):
 )  # fmt: skip
 def test_answer_after_a_half_close(wire, path, size):
     """DESIGN.md §2: answers begun or queued are still written after a FIN."""
-    wire.request("GET", path)
-    wire.end()
+    wire.send_and_end(http_request("GET", path))
     response = wire.response()
     assert response.status == 200
     assert len(response.body) == size
@@ -399,8 +394,7 @@ def test_answer_after_a_half_close(wire, path, size):
 
 
 def test_pipelined_answers_after_a_half_close(wire):
-    wire.send(b"".join(b"GET /scope/%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in range(200)))
-    wire.end()
+    wire.send_and_end(b"".join(http_request("GET", f"/scope/{n}") for n in range(200)))
     for n in range(200):
         assert json.loads(wire.response().body)["path"] == f"/scope/{n}"
     assert wire.at_end()
@@ -408,8 +402,7 @@ def test_pipelined_answers_after_a_half_close(wire):
 
 def test_half_close_while_the_answer_is_deferred(testbed, wire, tag):
     """DESIGN.md §2: a FIN while an answer is deferred counts as leaving."""
-    wire.request("GET", f"/slow?ms=10000&{tag}")
-    wire.end()
+    wire.send_and_end(http_request("GET", f"/slow?ms=10000&{tag}"))
     told = testbed.disconnect(f"ms=10000&{tag}")
     assert told["path"] == "/slow"
     assert wire.at_end()
@@ -427,10 +420,7 @@ def test_half_close_in_the_middle_of_a_body(testbed, wire, tag):
 def test_early_disconnect_is_told(testbed, wire, tag, path, way):
     # Both requests are read at once: when the first is answered, the second has begun. (What is
     # still unread when an RST comes is lost.)
-    wire.send(
-        b"GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\n"
-        + f"GET {path}&{tag} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-    )
+    wire.send(http_request("GET", "/plaintext") + http_request("GET", f"{path}&{tag}"))
     wire.response()
     getattr(wire, way)()
     path, _, query = path.partition("?")

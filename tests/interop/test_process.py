@@ -8,7 +8,8 @@ import time
 import pytest
 
 from support import (
-    BINARY, BINARY_FRAME, CONTINUATION, HOST, PING, PONG, TEXT, Testbed, Wire, eventually, frame,
+    BINARY, BINARY_FRAME, CLOSE, CONTINUATION, HOST, PING, PONG, TEXT, Testbed, Wire, eventually,
+    frame, http_request,
 )  # fmt: skip
 
 
@@ -26,10 +27,7 @@ def begin_slow(testbed, ms):
     """A connection whose request is being worked on, for sure: when the first of two requests
     that were read at once is answered, the second has begun."""
     wire = Wire(testbed)
-    wire.send(
-        b"GET /plaintext HTTP/1.1\r\nHost: a\r\n\r\n"
-        b"GET /slow?ms=%d HTTP/1.1\r\nHost: a\r\n\r\n" % ms
-    )
+    wire.send(http_request("GET", "/plaintext") + http_request("GET", f"/slow?ms={ms}"))
     wire.response()
     return wire
 
@@ -323,7 +321,7 @@ def test_signal_closes_websockets(tag):
         for wire in wires:
             # ASGI.md §5: 1012 or 1001, pick one and document it: ours is 1001 (Config).
             assert wire.close_frame()[0] == 1001
-            wire.send(frame(8, b"\x03\xe9"))
+            wire.send(frame(CLOSE, b"\x03\xe9"))
             assert wire.at_end()
             wire.close()
         assert testbed.exit_code() == 0

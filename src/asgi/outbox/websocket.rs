@@ -239,6 +239,7 @@ impl WebSocketSide {
         }
         self.mark = Some(mark);
         self.order = next;
+        output.begin_frames(frame::measure);
         Ok(())
     }
 
