@@ -397,7 +397,7 @@ fn stopping_twice_is_stopping_once_also_while_the_lifespan_shuts_down() {
     server.ask_to_stop();
     // The worker has seen the second one when it has taken what was posted behind it.
     handle.post(()).unwrap();
-    drop(handle.send(SendEvent::LifespanShutdownComplete));
+    let _ = handle.send(SendEvent::LifespanShutdownComplete);
     let outcome = server.outcome();
     assert!(outcome.is_ok(), "{outcome:?}");
 }

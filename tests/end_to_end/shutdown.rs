@@ -116,7 +116,7 @@ fn blocked() -> (Serving, Raw, Raw, mpsc::Sender<()>) {
             Event::HttpRequest { .. } => {
                 if blocks {
                     note.note("blocked");
-                    drop(held.lock().unwrap().recv());
+                    let _ = held.lock().unwrap().recv();
                 }
                 say(out, "answered")
             }

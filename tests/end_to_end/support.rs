@@ -76,7 +76,9 @@ pub(crate) fn start<A: App>(
     let bound = configure(server).bind("127.0.0.1:0").expect("a free port can be had");
     let (is_ready, ready) = mpsc::channel();
     let (ended, outcome) = mpsc::channel();
-    let bound = bound.on_ready(move || drop(is_ready.send(())));
+    let bound = bound.on_ready(move || {
+        let _ = is_ready.send(());
+    });
     let (address, stats, groups) = (bound.local_addr(), bound.stats(), bound.groups());
     let stopper = bound.stopper();
     std::thread::Builder::new()

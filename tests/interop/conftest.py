@@ -13,9 +13,8 @@ def testbed():
     them, and SIGTERM ends it with code 0."""
     with Testbed("--workers", "2") as testbed:
         yield testbed
-        # The one connection is that of the question. No word on standard error but the first.
-        stats = lambda: testbed.stats()
-        eventually(lambda: stats()["connections"]["now"] == 1)
+        # The one connection is that of the question.
+        eventually(lambda: testbed.stats()["connections"]["now"] == 1)
         assert testbed.stats()["bytes_held"] == 0
         testbed.stop()
 

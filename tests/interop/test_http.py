@@ -212,7 +212,7 @@ def test_scope_of_a_request(testbed, wire):
     response = wire.response()
     assert response.get("content-type") == "application/json"
     scope = json.loads(response.body)
-    # ASGI.md §3; `tls` must be absent on plain connections (§7).
+    # These and no others: the extension `tls` must be absent on plain connections.
     assert set(scope) == SCOPE_KEYS | {"method"}
     assert scope["type"] == "http"
     assert scope["asgi"] == {"version": "3.0", "spec_version": "2.5"}
@@ -385,7 +385,7 @@ def test_100_continue(wire):
      ("/events?n=3&ms=30", 63)],
 )  # fmt: skip
 def test_answer_after_a_half_close(wire, path, size):
-    """DESIGN.md §2: answers begun or queued are still written after a FIN."""
+    """After a FIN, answers that have begun or are queued are still written."""
     wire.send_and_end(http_request("GET", path))
     response = wire.response()
     assert response.status == 200
@@ -401,7 +401,7 @@ def test_pipelined_answers_after_a_half_close(wire):
 
 
 def test_half_close_while_the_answer_is_deferred(testbed, wire, tag):
-    """DESIGN.md §2: a FIN while an answer is deferred counts as leaving."""
+    """A FIN while an answer is deferred counts as leaving."""
     wire.send_and_end(http_request("GET", f"/slow?ms=10000&{tag}"))
     told = testbed.disconnect(f"ms=10000&{tag}")
     assert told["path"] == "/slow"
@@ -461,7 +461,7 @@ def test_no_disconnect_after_the_answer(testbed, wire, tag):
 
 @pytest.mark.parametrize("path", ["/disconnects", "/stats"])
 def test_disconnects_that_nobody_asks_for(testbed, wire, tag, path):
-    """TESTBED.md: requests for these two are never told of."""
+    """Requests for these two are never told of."""
     wire.request("GET", f"{path}?{tag}", "Content-Length: 2", body=b"x")
     wire.end()
     assert wire.at_end()

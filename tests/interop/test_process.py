@@ -87,7 +87,7 @@ def test_port_in_use(testbed, workers):
 
 
 def test_only_one_line_is_logged():
-    """TESTBED.md: one line to standard error, and nothing else unless RUST_LOG asks for it."""
+    """The testbed says where it listens, and nothing else unless RUST_LOG asks for it."""
     with Testbed() as testbed:
         for path in ("/panic", "/error", "/nothing", "/half", "/none"):
             with Wire(testbed) as wire:
@@ -319,7 +319,7 @@ def test_signal_closes_websockets(tag):
             wire.open("/ws")
         testbed.signal()
         for wire in wires:
-            # ASGI.md §5: 1012 or 1001, pick one and document it: ours is 1001 (Config).
+            # RFC 6455 §7.4.1: 1001, going away.
             assert wire.close_frame()[0] == 1001
             wire.send(frame(CLOSE, b"\x03\xe9"))
             assert wire.at_end()
