@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Limits and deadlines of a server. [`Server`](crate::Server) has a builder method for each.
+/// Limits and deadlines of a server. [`Server`](crate::Server) has a builder method for each;
+/// [`Server::config`](crate::Server::config) sets all at once.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {

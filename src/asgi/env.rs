@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::Config;
-use super::groups::{Groups, Publication};
+use super::groups::{Groups, Parcel};
 use super::handle::Mailbox;
 use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
@@ -61,5 +61,5 @@ pub enum Effect {
     /// This WebSocket leaves a group.
     Leave(Box<str>),
     /// A message for all members of a group.
-    Publish(Arc<Publication>),
+    Publish(Parcel),
 }

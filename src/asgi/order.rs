@@ -64,6 +64,8 @@ pub enum HttpStep {
     EarlyHint,
     /// `http.response.pathsend`: the whole body at once
     Pathsend,
+    /// `http.response.pathsend`, after a start with `trailers`
+    PathsendThenTrailers,
     /// The peer left.
     PeerLeft,
 }
@@ -102,6 +104,7 @@ impl Http {
             (HeadHeld | HeadSent | Streaming, HttpStep::BodyLast) => To(Done),
             (HeadHeld | HeadSent | Streaming, HttpStep::BodyLastThenTrailers) => To(AwaitTrailers),
             (HeadHeld | HeadSent, HttpStep::Pathsend) => To(Done),
+            (HeadHeld | HeadSent, HttpStep::PathsendThenTrailers) => To(AwaitTrailers),
             (AwaitTrailers, HttpStep::TrailersMore) => To(AwaitTrailers),
             (AwaitTrailers, HttpStep::TrailersLast) => To(Done),
             _ => OutOfOrder,
@@ -116,7 +119,7 @@ impl Http {
 
 impl HttpStep {
     /// All steps, for the table in `docs/STATE-MACHINES.md`.
-    pub const ALL: [HttpStep; 10] = [
+    pub const ALL: [HttpStep; 11] = [
         HttpStep::Start,
         HttpStep::HeadReleased,
         HttpStep::BodyMore,
@@ -126,6 +129,7 @@ impl HttpStep {
         HttpStep::TrailersLast,
         HttpStep::EarlyHint,
         HttpStep::Pathsend,
+        HttpStep::PathsendThenTrailers,
         HttpStep::PeerLeft,
     ];
 }

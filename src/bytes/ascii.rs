@@ -60,10 +60,20 @@ pub fn is_token(bytes: &[u8]) -> bool {
 ///
 /// `field-vchar` is VCHAR or obs-text (0x80 and above); between them space and tab may stand.
 /// Everything else is a control byte. RFC 9110 §5.5 names CR, LF and NUL as dangerous; we
-/// refuse all of them, since parsers disagree about which ones end a line.
+/// refuse all of them, since parsers disagree about which ones end a line. (So does 0x85, "next
+/// line", of which [`field_value_end`] takes care: it also stands inside UTF-8 characters.)
 #[inline]
 pub const fn is_field_byte(byte: u8) -> bool {
     (byte >= 0x20 && byte != 0x7f) || byte == b'\t'
+}
+
+/// Is the byte 0x85 at this place a "next line" of its own (in Latin-1, or as C2 85 in UTF-8), and
+/// not a part of another UTF-8 character, such as "Å", C3 85?
+///
+/// Some parsers end a line there (CVE-2026-44546), so it is refused like other control bytes.
+#[inline]
+fn is_next_line(bytes: &[u8], at: usize) -> bool {
+    bytes[at] == 0x85 && (at == 0 || bytes[at - 1] < 0x80 || bytes[at - 1] == 0xc2)
 }
 
 /// Is this field value free of control bytes (see [`is_field_byte`])?
@@ -104,10 +114,11 @@ pub fn field_value_end(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(word) = word_at(bytes, at) {
         // A control byte (below 0x20) or DEL. A tab is one of them too and is sorted out below.
-        let marks = below(word, 0x20) | equal(word, 0x7f);
+        let marks = below(word, 0x20) | equal(word, 0x7f) | equal(word, 0x85);
         if marks != 0 {
             let first = at + (marks.trailing_zeros() / 8) as usize;
-            if bytes[first] != b'\t' {
+            let harmless = bytes[first] == b'\t' || bytes[first] == 0x85;
+            if !harmless || is_next_line(bytes, first) {
                 return first;
             }
             at = first + 1;
@@ -115,7 +126,7 @@ pub fn field_value_end(bytes: &[u8], from: usize) -> usize {
         }
         at += 8;
     }
-    while at < bytes.len() && is_field_byte(bytes[at]) {
+    while at < bytes.len() && is_field_byte(bytes[at]) && !is_next_line(bytes, at) {
         at += 1;
     }
     at
@@ -215,7 +226,9 @@ mod tests {
                     for from in 0..=19 {
                         assert_eq!(
                             field_value_end(&bytes, from),
-                            plain_end(&bytes, from, is_field_byte)
+                            (from..19)
+                                .find(|&at| !is_field_byte(bytes[at]) || is_next_line(&bytes, at))
+                                .unwrap_or(19)
                         );
                         assert_eq!(
                             visible_end(&bytes, from),
@@ -225,6 +238,16 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_next_line_byte_is_refused_unless_it_is_part_of_a_character() {
+        for good in ["Å", "Å and then some more text: Å", "1234567Å", "…", "€\u{305}"] {
+            assert!(is_field_value(good.as_bytes()), "{good}");
+        }
+        for bad in [&b"\x85"[..], b"a\x85b", b"12345678\x85", b"\xc2\x85", b"1234567\xc2\x85"] {
+            assert!(!is_field_value(bad), "{bad:x?}");
         }
     }
 

@@ -108,6 +108,12 @@ impl<H> HttpRole<H> {
         self.exchange.as_mut().map(|exchange| &mut exchange.side)
     }
 
+    /// Is an answer due that the application has not begun?
+    pub(super) fn waits_for_app(&self) -> bool {
+        let begun = |e: &Exchange<H>| e.side.order() != order::Http::AwaitStart;
+        self.cycle == Cycle::Answering && !self.exchange.as_ref().is_some_and(begun)
+    }
+
     pub(super) fn has_file(&self) -> bool {
         self.exchange.as_ref().is_some_and(|exchange| exchange.side.has_file())
     }
@@ -314,7 +320,6 @@ impl<H: Handler> Connection<H> {
         // cannot go on after it (RFC 9110 §10.1.1).
         exchange.side.do_not_persist();
         self.tell_http(Event::HttpRequest { body: b"", more_body: true }, turn);
-        self.send_continue(turn);
         0
     }
 
@@ -511,8 +516,16 @@ impl<H: Handler> Connection<H> {
             return self.settle_http(turn);
         }
         if exchange.side.take_back(&mut self.output) {
+            // ASGI: an application that raises ends its instance and its connection.
+            exchange.side.do_not_persist();
             self.answer_for_app(500, "the application failed\n", turn);
         } else {
+            // It has ended itself: it is not told an end.
+            if let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role
+                && let Some(handler) = exchange.handler.take()
+            {
+                call::drop_guarded(handler);
+            }
             self.cut(Cause::HandlerFailed, turn);
         }
     }
@@ -533,6 +546,10 @@ impl<H: Handler> Connection<H> {
         }
         if exchange.side.has_file() {
             return self.pump_file(turn);
+        }
+        if exchange.expecting && !paused {
+            // No answer was begun: the client may send the body.
+            return self.send_continue(turn);
         }
         let more_to_come = role.cycle == Cycle::Exchange && !paused;
         if more_to_come || can_still_answer {
@@ -637,7 +654,7 @@ impl<H: Handler> Connection<H> {
             exchange.side.put_file(body);
             return;
         }
-        self.output.tail().extend_from_slice(body.after);
+        self.output.tail().extend_from_slice(&body.after);
         self.settle_http(turn);
     }
 
@@ -729,6 +746,10 @@ impl<H: Handler> Connection<H> {
             return;
         };
         side.peer_left();
+        // Handles miss from now on, before anybody can hear of the end.
+        if let Some(cell) = &self.core.cell {
+            cell.end();
+        }
         if let Some(mut handler) = handler {
             let effects = turn.env.effects.len();
             let mut out = Outbox::new(
@@ -753,7 +774,8 @@ impl<H: Handler> Connection<H> {
         let Role::Http(role) = &mut self.role else {
             return;
         };
-        let begun = role.exchange.as_ref().is_some_and(|e| e.side.order().has_begun());
+        let begun = |e: &Exchange<H>| e.side.order().has_begun() || e.side.has_file();
+        let begun = role.exchange.as_ref().is_some_and(begun);
         match role.cycle {
             Cycle::Idle => self.close(Cause::PeerClosed, false),
             // RFC 9112 §8: an incomplete request. Whoever sent it does not listen for an answer.
@@ -794,6 +816,10 @@ impl<H: Handler> Connection<H> {
                 } else {
                     self.refuse(Error::HeadTimeout, turn);
                 }
+            }
+            // The response is complete already: nothing to add.
+            Due::Body(at, _) if now >= at && role.cycle == Cycle::Draining => {
+                self.close(Cause::BodyUnread, false);
             }
             Due::Body(at, error) if now >= at => {
                 self.refuse(error, turn);

@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 use crate::asgi::env::Env;
 use crate::asgi::groups::Publication;
 use crate::asgi::handle::{Address, ScopeCommand};
+use crate::asgi::order;
 use crate::asgi::outbox::{ScopeCore, Side};
 use crate::asgi::scope::ServerAddress;
 use crate::asgi::{App, Config, Event, Flow, Handler, Outbox, SendError, State};
@@ -239,7 +240,13 @@ impl<H: Handler> Connection<H> {
         } else {
             self.stalled = false;
         }
-        if self.eof && !self.stalled {
+        // The peer's end comes after what it sent before; but who leaves while an answer is due
+        // that nobody has begun does not wait for it.
+        let waits_for_app = match &self.role {
+            Role::Http(role) => role.waits_for_app(),
+            Role::WebSocket(role) => role.side.order() == order::WebSocket::Connecting,
+        };
+        if self.eof && (!self.stalled || waits_for_app) {
             self.peer_ended(turn);
         }
     }

@@ -367,6 +367,10 @@ impl<H: Handler> Connection<H> {
             return;
         };
         role.side.peer_left();
+        // Handles miss from now on, before anybody can hear of the end.
+        if let Some(cell) = &self.core.cell {
+            cell.end();
+        }
         self.code_told = Some(code);
         let effects = turn.env.effects.len();
         let mut out = Outbox::new(

@@ -118,6 +118,8 @@ pub struct Sender {
     trailers: bool,
     /// The application gave a Content-Length.
     length_given: bool,
+    /// The application sent an Upgrade field.
+    upgrade: bool,
     /// Bytes of body that the application gave.
     pub(crate) body_bytes: u64,
 }
@@ -133,6 +135,7 @@ impl Sender {
             open: false,
             trailers: false,
             length_given: false,
+            upgrade: false,
             body_bytes: 0,
         }
     }
@@ -218,6 +221,7 @@ impl Sender {
         match name.len() {
             4 => own.date |= name.eq_ignore_ascii_case(b"date"),
             6 => own.server |= name.eq_ignore_ascii_case(b"server"),
+            7 => self.upgrade |= name.eq_ignore_ascii_case(b"upgrade"),
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 // The Connection field is ours, so that it tells the truth. A wish to end the
                 // connection is granted.
@@ -322,7 +326,11 @@ impl Sender {
         }
         // RFC 9112 §9.6: say that the connection ends. RFC 9112 §9.3: HTTP/1.0 persists only if
         // both sides say so.
-        if !self.request.persist {
+        if self.upgrade {
+            // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
+            let close = if self.request.persist { "" } else { ", close" };
+            out.extend_from_slice(format!("connection: upgrade{close}\r\n").as_bytes());
+        } else if !self.request.persist {
             out.extend_from_slice(b"connection: close\r\n");
         } else if self.request.version == Version::Http10 {
             out.extend_from_slice(b"connection: keep-alive\r\n");
@@ -626,6 +634,16 @@ mod tests {
         assert_eq!(
             response(GET, 200, &[(b"connection", b"keep-alive, x")], &[""]),
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn an_upgrade_field_is_named_in_connection_rfc_9110_section_7_8() {
+        let fields: &[Field<'_>] = &[(b"Upgrade", b"websocket")];
+        assert!(response(GET, 426, fields, &[""]).ends_with("\r\nconnection: upgrade\r\n\r\n"));
+        let last = Request { persist: false, ..GET };
+        assert!(
+            response(last, 426, fields, &[""]).ends_with("\r\nconnection: upgrade, close\r\n\r\n")
         );
     }
 

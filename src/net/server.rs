@@ -80,7 +80,7 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// Must the application know lifespans? Default no: one that errs on `lifespan.startup`
+    /// Must the lifespan, if the application has one, begin well? Default no: one that errs on `lifespan.startup`
     /// without an answer is served without a lifespan, as ASGI wants it, which may hide a bug in
     /// its startup. If yes, the server ends with the error.
     #[must_use]
@@ -117,6 +117,18 @@ impl<A: App> Server<A> {
         max_body: u64;
         /// See [`Config::max_message`].
         max_message: usize;
+        /// See [`Config::max_fields`].
+        max_fields: usize;
+        /// See [`Config::max_fragments`].
+        max_fragments: u32;
+        /// See [`Config::max_control_frames`].
+        max_control_frames: u32;
+        /// See [`Config::high_water`].
+        high_water: usize;
+        /// See [`Config::low_water`].
+        low_water: usize;
+        /// See [`Config::hard_limit`].
+        hard_limit: usize;
         /// See [`Config::head_timeout`].
         head_timeout: Duration;
         /// See [`Config::idle_timeout`].
@@ -246,7 +258,10 @@ impl<A: App> Bound<A> {
         let startup = first.start_lifespan().map_err(failed("the first worker failed"))?;
         let state = match startup {
             Startup::Complete(state) => state,
-            Startup::Failed(message) => return Err(ServerError::Startup(message)),
+            Startup::Failed(message) => {
+                log::error!("lifespan.startup.failed: {message}");
+                return Err(ServerError::Startup(message));
+            }
             Startup::Raised(message) if lifespan_required => {
                 return Err(ServerError::Startup(message));
             }
@@ -263,7 +278,10 @@ impl<A: App> Bound<A> {
         serve(&mut first, parts, &common, &state, &stopper)?;
         match first.stop_lifespan().map_err(failed("the first worker failed"))? {
             Ok(()) => Ok(()),
-            Err(message) => Err(ServerError::Shutdown(message)),
+            Err(message) => {
+                log::error!("lifespan.shutdown.failed: {message}");
+                Err(ServerError::Shutdown(message))
+            }
         }
     }
 }

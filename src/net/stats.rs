@@ -15,6 +15,8 @@ pub struct Stats {
 #[derive(Debug, Default)]
 struct Inner {
     now: AtomicUsize,
+    /// Those that count against `max_connections`.
+    admitted: AtomicUsize,
     ever: AtomicU64,
     bytes_held: AtomicUsize,
     /// Why connections ended; touched once per connection.
@@ -48,8 +50,17 @@ impl Stats {
         self.inner.now.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn ended(&self, record: &Record) {
+    /// Admits a connection if fewer than `max` are.
+    pub(crate) fn admit(&self, max: usize) -> bool {
+        let room = |admitted| (admitted < max).then_some(admitted + 1);
+        self.inner.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
+    }
+
+    pub(crate) fn ended(&self, record: &Record, admitted: bool) {
         self.inner.now.fetch_sub(1, Ordering::Relaxed);
+        if admitted {
+            self.inner.admitted.fetch_sub(1, Ordering::Relaxed);
+        }
         let mut closed = self.inner.closed.lock().unwrap_or_else(PoisonError::into_inner);
         *closed.entry(record.cause.name()).or_default() += 1;
     }

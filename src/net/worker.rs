@@ -51,6 +51,8 @@ struct Entry<S, H> {
     stream: S,
     conn: Connection<H>,
     ready: Readiness,
+    /// It counts against `max_connections`; not so one that is only told that there are too many.
+    admitted: bool,
     /// On the run-again list.
     queued: bool,
     /// The writing side of the socket was shut.
@@ -245,7 +247,12 @@ impl<W: World, A: App> Worker<W, A> {
         };
         self.lifespan = Some(lifespan);
         self.with_lifespan(Lifespan::startup);
-        self.wait_for_lifespan()?;
+        self.wait_for_lifespan(true)?;
+        if self.ending.is_some() {
+            // Whoever asked for the end does not wait for a start, nor do we for a shutdown.
+            self.lifespan = None;
+            return Ok(Startup::None);
+        }
         Ok(self.with_lifespan(|lifespan, _| lifespan.startup_outcome()).unwrap_or(Startup::None))
     }
 
@@ -253,11 +260,11 @@ impl<W: World, A: App> Worker<W, A> {
     /// last connection.
     pub(crate) fn stop_lifespan(&mut self) -> io::Result<Result<(), String>> {
         self.with_lifespan(Lifespan::shutdown);
-        self.wait_for_lifespan()?;
+        self.wait_for_lifespan(false)?;
         Ok(self.with_lifespan(|lifespan, _| lifespan.shutdown_outcome()).unwrap_or(Ok(())))
     }
 
-    fn wait_for_lifespan(&mut self) -> io::Result<()> {
+    fn wait_for_lifespan(&mut self, starting: bool) -> io::Result<()> {
         let deadline = self.world.now() + LIFESPAN_TIMEOUT;
         let (mut ready, mut mails) = (Vec::new(), Vec::new());
         loop {
@@ -265,7 +272,7 @@ impl<W: World, A: App> Worker<W, A> {
                 return Ok(());
             };
             let now = self.world.now();
-            if !lifespan.is_waiting() || now >= deadline {
+            if !lifespan.is_waiting() || now >= deadline || (starting && self.ending.is_some()) {
                 return Ok(());
             }
             let until = lifespan.deadline().map_or(deadline, |timer| timer.min(deadline));
@@ -276,12 +283,11 @@ impl<W: World, A: App> Worker<W, A> {
                 self.note(event, &mut mails);
             }
             for mail in mails.drain(..) {
-                if let Mail::Shutdown = mail {
-                    // Whoever asked for the end does not wait for a start.
-                    self.ending = Some(self.tools.now);
-                    return Ok(());
+                match mail {
+                    Mail::Shutdown if starting => self.ending = Some(self.tools.now),
+                    Mail::Shutdown => {}
+                    other => self.mail(other),
                 }
-                self.mail(mail);
             }
             self.with_lifespan(Lifespan::time);
         }
@@ -500,9 +506,9 @@ impl<W: World, A: App> Worker<W, A> {
                 Effect::Join(group) if open => self.table.join(key.slot, &group),
                 Effect::Join(_) => {}
                 Effect::Leave(group) => self.table.leave(key.slot, &group),
-                Effect::Publish(publication) => {
-                    self.publications.push(Parcel::new(&publication));
-                    self.tools.groups.post(&publication, Some(&self.tools.mailbox));
+                Effect::Publish(parcel) => {
+                    self.tools.groups.post(parcel.publication(), Some(&self.tools.mailbox));
+                    self.publications.push(parcel);
                 }
             }
         }
@@ -515,11 +521,11 @@ impl<W: World, A: App> Worker<W, A> {
         };
         self.table.leave_all(key.slot);
         self.stats.held(entry.held, 0);
-        let Entry { mut stream, conn, mut ready, .. } = entry;
+        let Entry { mut stream, conn, mut ready, admitted, .. } = entry;
         let mut budget = 0;
         let mut sink = SocketSink { stream: &mut stream, writable: &mut ready.writable };
         let record = conn.finish(&mut self.tools.turn(&mut sink, &mut budget));
-        self.stats.ended(&record);
+        self.stats.ended(&record, admitted);
         if !self.tools.effects.is_empty() {
             self.apply_effects(key);
         }
@@ -573,6 +579,7 @@ impl<W: World, A: App> Worker<W, A> {
         }
         let connections = self.stats.opened();
         let max = self.tools.config.max_connections.unwrap_or(usize::MAX);
+        let admitted = self.stats.admit(max);
         let mut budget = 0;
         // A fresh socket can be written to, and often the first bytes are there already; but
         // reading before its event came would nearly always be one read too many.
@@ -580,14 +587,23 @@ impl<W: World, A: App> Worker<W, A> {
         let mut sink = SocketSink { stream: &mut stream, writable: &mut ready.writable };
         let mut turn = self.tools.turn(&mut sink, &mut budget);
         let mut conn = Connection::new(key.slot, key.generation, addresses, &turn.env);
-        if connections > max {
+        if !admitted {
             if connections > max.saturating_add(REFUSALS) {
                 conn.abort(&mut turn);
             } else {
                 conn.refuse_for_load(&mut turn);
             }
         }
-        let entry = Entry { stream, conn, ready, queued: false, shut: false, armed: None, held: 0 };
+        let entry = Entry {
+            stream,
+            conn,
+            ready,
+            admitted,
+            queued: false,
+            shut: false,
+            armed: None,
+            held: 0,
+        };
         let inserted = self.connections.insert(entry);
         debug_assert_eq!(inserted, key);
         self.after_accept(key);
@@ -702,7 +718,11 @@ impl<W: World, A: App> Worker<W, A> {
         self.accept_retry = None;
         self.ending = Some(self.tools.now + self.tools.config.drain_timeout);
         for key in self.connections.keys() {
-            // Bytes that arrived already are served before the end is told.
+            // Bytes that arrived already are served before the end is told, also those whose
+            // event was not taken yet.
+            if let Some(entry) = self.connections.get_mut(key) {
+                entry.ready.readable = true;
+            }
             self.serve(key);
             self.enter(key, |conn, turn| conn.shutdown(turn));
         }

@@ -87,6 +87,11 @@ pub const DIFFERENCES: &[(&str, Known)] = &[
         "RFC 9112 §3.2: a target is visible ASCII; httparse takes bytes of 0x80 and above",
         |_, _, error, _| error == Some(Error::Target),
     ),
+    (
+        "a \"next line\" byte (0x85) that is no part of a UTF-8 character is refused in field \
+         values: some parsers end a line there (CVE-2026-44546)",
+        |input, _, error, _| error == Some(Error::FieldValue) && input.contains(&0x85),
+    ),
 ];
 
 pub fn check(input: &[u8], seen: &mut [usize]) {

@@ -154,7 +154,7 @@ fn a_handler_that_panics_when_it_is_dropped_harms_nobody() {
         }
     }
     let server = serve(by_scope(|scope| {
-        let bomb = (scope.path() == "/bomb").then_some(Bomb);
+        let bomb = (scope.path() == "/bomb").then(|| Bomb);
         boxed(move |event, out| match event {
             Event::HttpRequest { .. } => say(out, if bomb.is_some() { "tick" } else { "fine" }),
             _ => Ok(()),

@@ -170,6 +170,26 @@ fn a_late_answer_to_one_request_never_answers_the_next() {
 }
 
 #[test]
+fn a_whole_response_of_a_handle_states_its_length() {
+    let (give, handles) = mpsc::channel::<Handle>();
+    let server = serve(answering(move |out| {
+        give.send(out.handle())?;
+        Ok(())
+    }));
+    let mut client = server.raw();
+    // Without it HTTP/1.0 could not keep the connection.
+    for request in
+        ["GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"]
+    {
+        client.send(request);
+        take(&handles).respond(200, &[], b"whole").unwrap();
+        let answer = client.response();
+        assert_eq!((answer.text(), answer.field("content-length")), ("whole", Some("5")));
+        assert!(!answer.closes());
+    }
+}
+
+#[test]
 fn what_a_handle_posted_to_one_request_does_not_harm_the_next() {
     // Both requests are begun in one turn, so the post to the first finds the second.
     let (give, handles) = mpsc::channel::<Handle>();

@@ -30,6 +30,7 @@ fn an_answer_in_flight_is_finished_before_the_end() {
     let answer = client.response();
     assert_eq!((answer.text(), answer.closes()), ("as promised", true));
     client.expect_end();
+    drop(client);
     server.stop().unwrap();
 }
 
@@ -58,6 +59,7 @@ fn a_stream_in_flight_is_finished_before_the_end() {
     client.body_of(&mut answer);
     assert_eq!(answer.text(), "piece ".repeat(40));
     client.expect_end();
+    drop(client);
     server.stop().unwrap();
 }
 
@@ -79,6 +81,7 @@ fn an_upload_in_flight_is_finished_before_the_end() {
     client.send("two");
     let answer = client.response();
     assert_eq!((answer.text(), answer.closes()), ("taken", true));
+    drop(client);
     server.stop().unwrap();
 }
 

@@ -356,7 +356,7 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !holds() {
         assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::sleep(ms(2));
+        std::thread::sleep(Duration::from_micros(200));
     }
 }
 

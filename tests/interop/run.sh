@@ -33,6 +33,6 @@ export TESTBED=$target/release/examples/testbed
 export PYTHONDONTWRITEBYTECODE=1
 # Each test has a limit of its own; this one is for all of them. The signal lets pytest end the
 # testbeds that it started.
-exec timeout --signal=INT --kill-after=30 900 \
+exec timeout --foreground --signal=INT --kill-after=30 900 \
     "$venv/bin/python" -m pytest -c tests/interop/pytest.ini --rootdir tests/interop \
     -p no:cacheprovider "$@" tests/interop

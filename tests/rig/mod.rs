@@ -350,11 +350,10 @@ pub fn echo_app() -> impl App {
                     out.accept()?;
                     out.join("all")?;
                 }
-                Event::WebSocketReceive(message) => {
-                    if out.message(message)? == Flow::Full {
-                        out.pause();
-                    }
-                }
+                Event::WebSocketReceive(message) => match out.message(message)? {
+                    Flow::Full => out.pause(),
+                    Flow::Ready => {}
+                },
                 Event::Drain => out.resume(),
                 _ => {}
             }

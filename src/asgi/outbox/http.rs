@@ -33,8 +33,8 @@ pub struct FileBody {
     pub file: File,
     /// Bytes that are still to be read from it.
     pub left: u64,
-    /// What follows its last byte.
-    pub after: &'static [u8],
+    /// What follows its last byte: the end of a chunked body, trailers.
+    pub after: Vec<u8>,
 }
 
 impl HttpSide {
@@ -244,10 +244,15 @@ impl HttpSide {
         let Some(next) = self.step(step, "http.response.trailers")? else {
             return Ok(());
         };
-        let mark = output.mark();
+        // Behind a file that is still being sent they wait with it.
+        let out = match &mut self.file {
+            Some(file) => &mut file.after,
+            None => output.tail(),
+        };
+        let mark = out.len();
         let begin = !self.trailers_begun;
-        if let Err(invalid) = self.sender.trailers(output.tail(), begin, headers, !more_trailers) {
-            output.truncate(mark);
+        if let Err(invalid) = self.sender.trailers(out, begin, headers, !more_trailers) {
+            out.truncate(mark);
             return Err(invalid.into());
         }
         self.trailers_begun = true;
@@ -283,7 +288,8 @@ impl HttpSide {
     }
 
     fn pathsend(&mut self, path: &std::path::Path, output: &mut Output) -> Result<(), SendError> {
-        let Some(next) = self.step(HttpStep::Pathsend, "http.response.pathsend")? else {
+        let step = if self.trailers { HttpStep::PathsendThenTrailers } else { HttpStep::Pathsend };
+        let Some(next) = self.step(step, "http.response.pathsend")? else {
             return Ok(());
         };
         if !path.is_absolute() {
@@ -299,7 +305,7 @@ impl HttpSide {
         let payload = self.sender.piece(output.tail(), len, false)?;
         self.order = next;
         if payload.send && left > 0 {
-            self.file = Some(Box::new(FileBody { file, left, after: payload.after }));
+            self.file = Some(Box::new(FileBody { file, left, after: payload.after.to_vec() }));
         } else {
             output.tail().extend_from_slice(payload.after);
         }

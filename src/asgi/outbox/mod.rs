@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::Message;
 use super::env::{Effect, Env};
 use super::event::SendEvent;
-use super::groups::{Delivery, Groups, Publication};
+use super::groups::{Delivery, Groups, Parcel, Publication};
 use super::handle::{Address, Cell, Handle};
 use super::order::{self, Verdict};
 use crate::bytes::output::Output;
@@ -181,7 +181,13 @@ impl<'a> Outbox<'a> {
         match &mut self.side {
             Side::Http(side) => {
                 side.start(status, headers, false, self.output, &self.env)?;
-                side.body(body, false, self.core, self.output, &mut self.env)?;
+                let sent = side.body(body, false, self.core, self.output, &mut self.env);
+                if let Err(error @ SendError::Invalid(_)) = sent {
+                    // Nothing of an event that is refused is sent: not its start either.
+                    side.take_back(self.output);
+                    return Err(error);
+                }
+                sent?;
             }
             Side::WebSocket(side) => {
                 side.deny_start(status, headers, self.output, &self.env)?;
@@ -307,7 +313,7 @@ impl<'a> Outbox<'a> {
     /// different workers publish may overtake each other.
     pub fn publish<'m>(&mut self, group: &str, message: impl Into<Message<'m>>) -> Delivery {
         let publication = Arc::new(Publication::new(group, message.into()));
-        self.env.effects.push(Effect::Publish(Arc::clone(&publication)));
+        self.env.effects.push(Effect::Publish(Parcel::new(&publication)));
         Delivery::new(&publication)
     }
 
