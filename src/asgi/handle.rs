@@ -271,7 +271,7 @@ impl Handle {
     /// Ends a pause that [`Outbox::pause`](super::Outbox::pause) began.
     pub fn resume(&self) {
         if self.is_alive() {
-            self.cell.post(ScopeCommand::Resume);
+            self.post_costly(ScopeCommand::Resume);
         }
     }
 
@@ -292,8 +292,9 @@ impl ScopeCommand {
         match self {
             ScopeCommand::Send(event) => event.cost(),
             ScopeCommand::Respond(response) => response.cost(),
-            ScopeCommand::Post(_) => SMALL_COST,
-            _ => 0,
+            // Counted, so that a scope knows that something is on its way to it.
+            ScopeCommand::Post(_) | ScopeCommand::Resume => SMALL_COST,
+            ScopeCommand::HandlesGone | ScopeCommand::Overrun => 0,
         }
     }
 }

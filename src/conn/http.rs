@@ -498,7 +498,7 @@ impl<H: Handler> Connection<H> {
             self.generation,
         );
         match call::tell(handler, event, &mut out) {
-            Ok(()) => self.settle_http(turn),
+            Ok(()) | Err(Failure::Closed) => self.settle_http(turn),
             Err(failure) => {
                 turn.env.effects.truncate(effects);
                 failure.log(name);
@@ -541,6 +541,10 @@ impl<H: Handler> Connection<H> {
             return;
         };
         exchange.side.release_head(&mut self.output);
+        if self.core.is_lost() {
+            // The end of the turn tells and ends it.
+            return;
+        }
         if exchange.side.is_complete() {
             return self.finish_response(turn);
         }

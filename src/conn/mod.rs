@@ -672,11 +672,10 @@ impl<H: Handler> Connection<H> {
         let Some((Err(error), name)) = sent else {
             return self.settle_scope(turn);
         };
-        let failure = match error {
-            SendError::Closed => Failure::Closed,
-            other => Failure::Error(Box::new(other)),
-        };
-        failure.log(name);
+        if error == SendError::Closed {
+            return self.settle_scope(turn);
+        }
+        Failure::Error(Box::new(error)).log(name);
         match &self.role {
             Role::Http(_) => self.http_failed(turn),
             Role::WebSocket(_) => self.websocket_failed_handler(turn),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::call;
+use super::call::{self, Failure};
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
@@ -226,7 +226,7 @@ impl<H: Handler> Connection<H> {
         };
         receiver.release(arrived, turn.env.pool);
         match told {
-            Ok(()) => self.settle_websocket(turn),
+            Ok(()) | Err(Failure::Closed) => self.settle_websocket(turn),
             Err(failure) => {
                 failure.log("websocket.receive");
                 self.websocket_failed_handler(turn);
@@ -349,7 +349,7 @@ impl<H: Handler> Connection<H> {
             self.generation,
         );
         match call::tell(handler, event, &mut out) {
-            Ok(()) => self.settle_websocket(turn),
+            Ok(()) | Err(Failure::Closed) => self.settle_websocket(turn),
             Err(failure) => {
                 turn.env.effects.truncate(effects);
                 failure.log(name);
@@ -398,6 +398,10 @@ impl<H: Handler> Connection<H> {
             return;
         };
         role.side.release(&mut self.output);
+        if self.core.is_lost() {
+            // The end of the turn tells and ends it.
+            return;
+        }
         match role.side.order() {
             order::WebSocket::Open if role.heartbeat.number > 0 => {}
             order::WebSocket::Open => self.opened(turn),

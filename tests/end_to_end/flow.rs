@@ -161,8 +161,9 @@ fn one_event_of_any_size_is_always_taken() {
     assert_eq!(client.response().body.len(), 5 << 20);
 }
 
-/// Begins a response in its first callback and floods its peer in this one.
-fn flooding(at_once: bool) -> (Serving, Told) {
+/// Floods its peer, in its first callback or in a later one, until that is an error; gives the
+/// error back like most handlers, or keeps it for itself.
+fn flooding(at_once: bool, gives_back: bool) -> (Serving, Told) {
     let (note, told) = notes();
     let server = serve(on_events(move |event, out| {
         match event {
@@ -186,54 +187,75 @@ fn flooding(at_once: bool) -> (Serving, Told) {
             assert!(out.queued() < 2 << 20, "far beyond the hard limit");
         };
         note.note(format!("{error:?}"));
-        Err(AppError::from(error))
+        if gives_back { Err(AppError::from(error)) } else { Ok(()) }
     }));
     (server, told)
 }
 
+/// The peer reads nothing, so what it gets in the end is what the system had taken.
 fn expect_overrun(server: &Serving, told: &Told) {
     let mut client = Raw::connect_narrow(server.address);
     client.get("/");
     assert_eq!(told.next(), "Closed");
+    eventually("the cause is counted", || server.stats.closed().contains_key("overrun"));
     assert_eq!(told.next(), "http.disconnect");
     client.rest();
-    eventually("the cause is counted", || server.stats.closed().contains_key("overrun"));
 }
 
 #[test]
 fn who_ignores_full_is_cut_off_at_the_hard_limit() {
-    let (server, told) = flooding(false);
+    let (server, told) = flooding(false, false);
+    expect_overrun(&server, &told);
+}
+
+#[test]
+fn who_ignores_full_and_gives_the_error_back_is_cut_off_too() {
+    let (server, told) = flooding(false, true);
     expect_overrun(&server, &told);
 }
 
 #[test]
 fn who_ignores_full_in_its_first_callback_is_cut_off_too() {
-    let (server, told) = flooding(true);
+    let (server, told) = flooding(true, false);
+    expect_overrun(&server, &told);
+}
+
+#[test]
+fn who_ignores_full_in_its_first_callback_and_gives_the_error_back_is_cut_off_too() {
+    let (server, told) = flooding(true, true);
     expect_overrun(&server, &told);
 }
 
 #[test]
 fn who_ignores_full_on_a_websocket_is_cut_off_too() {
-    let (note, told) = notes();
-    let server = serve(on_events(move |event, out| {
-        match event {
-            Event::WebSocketConnect => drop(out.accept()?),
-            Event::WebSocketReceive(_) => {
-                while out.message(&PIECE[..]).is_ok() {
-                    assert!(out.queued() < 2 << 20, "far beyond the hard limit");
+    for gives_back in [false, true] {
+        let (note, told) = notes();
+        let server = serve(on_events(move |event, out| {
+            match event {
+                Event::WebSocketConnect => drop(out.accept()?),
+                Event::WebSocketReceive(_) => {
+                    let error = loop {
+                        if let Err(error) = out.message(&PIECE[..]) {
+                            break error;
+                        }
+                        assert!(out.queued() < 2 << 20, "far beyond the hard limit");
+                    };
+                    if gives_back {
+                        return Err(AppError::from(error));
+                    }
                 }
-                out.message("as most handlers do")?;
+                _ => note.event(&event),
             }
-            _ => note.event(&event),
-        }
-        Ok(())
-    }));
-    let mut client = Raw::connect_narrow(server.address);
-    client.open("/");
-    client.message(TEXT, b"go");
-    assert_eq!(told.next(), "websocket.disconnect 1006 \"\"", "aborted, without a Close");
-    client.rest();
-    eventually("the cause is counted", || server.stats.closed().contains_key("overrun"));
+            Ok(())
+        }));
+        let mut client = Raw::connect_narrow(server.address);
+        client.open("/");
+        client.message(TEXT, b"go");
+        eventually("the cause is counted", || server.stats.closed().contains_key("overrun"));
+        // Aborted: no Close was sent.
+        assert_eq!(told.next(), "websocket.disconnect 1006 \"\"");
+        client.rest();
+    }
 }
 
 #[test]

@@ -45,7 +45,8 @@ impl Response {
 
     /// Does it say that the connection ends?
     pub(crate) fn closes(&self) -> bool {
-        self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+        let options = self.field("connection").unwrap_or_default();
+        options.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"))
     }
 }
 

@@ -103,6 +103,11 @@ impl ScopeCore {
         handles || self.timer.is_some() || self.full
     }
 
+    /// Is the connection as good as over, whatever the handler does?
+    pub fn is_lost(&self) -> bool {
+        self.broken.is_some() || self.overrun
+    }
+
     /// The scope has ended: its handles miss from now on.
     pub fn end(&mut self) {
         if let Some(cell) = self.cell.take() {
