@@ -21,11 +21,10 @@ impl Handler for Plain {
             Event::WebSocketConnect => {
                 out.accept()?;
             }
-            Event::WebSocketReceive(message) => {
-                if out.message(message)? == Flow::Full {
-                    out.pause();
-                }
-            }
+            Event::WebSocketReceive(message) => match out.message(message)? {
+                Flow::Full => out.pause(),
+                Flow::Ready => {}
+            },
             _ => {}
         }
         Ok(())

@@ -53,7 +53,7 @@ pub enum Command {
 /// What can be posted to a scope.
 #[derive(Debug)]
 pub enum ScopeCommand {
-    /// The application sends an event. The cost was added to [`Cell::posted`].
+    /// The application sends an event. Its cost is counted in the cell.
     Send(OwnedSendEvent),
     /// The application sends a whole response.
     Respond(OwnedResponse),

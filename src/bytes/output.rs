@@ -226,7 +226,7 @@ impl Output {
 
     /// Sends what waits. Tells whether everything was taken.
     ///
-    /// One call of the sink per [`MAX_SLICES`] pieces; it stops at the first that is not taken
+    /// One call of the sink per 64 pieces; it stops at the first that is not taken
     /// whole, since asking again would only be told "none now".
     pub fn flush(&mut self, sink: &mut dyn Sink) -> io::Result<bool> {
         if !self.shared.is_empty() {

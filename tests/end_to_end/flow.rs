@@ -12,7 +12,7 @@ use crate::support::{
     LIMIT, Serving, Told, answering, eventually, ms, notes, on_events, say, serve, serve_with, take,
 };
 
-const PIECE: [u8; 32 * 1024] = [b'x'; 32 * 1024];
+static PIECE: [u8; 32 * 1024] = [b'x'; 32 * 1024];
 
 fn start() -> SendEvent<'static> {
     SendEvent::HttpResponseStart { status: 200, headers: &[], trailers: false }
