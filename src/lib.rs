@@ -55,5 +55,6 @@ pub use asgi::{
     HttpScope, Invalid, LifespanScope, Message, OriginPolicy, Outbox, Scope, SendError, SendEvent,
     State, WebSocketScope, app, handler,
 };
+pub use conn::record::{By, Cause, Record};
 pub use http::Headers;
 pub use net::{Bound, Server, ServerError, Stats, Stopper};

@@ -10,10 +10,11 @@ use super::lifespan::Startup;
 use super::listener;
 use super::signals::SignalWatch;
 use super::stats::Stats;
-use super::worker::{Common, Worker};
+use super::worker::{Common, OnClosed, Worker};
 use super::world::RealWorld;
 use crate::asgi::handle::Mailbox;
 use crate::asgi::{App, Config, Groups, State};
+use crate::conn::record::Record;
 
 /// A server for one application, to be configured.
 ///
@@ -38,6 +39,7 @@ pub struct Server<A> {
     lifespan_required: bool,
     groups: Groups,
     stats: Stats,
+    on_closed: Option<OnClosed>,
 }
 
 macro_rules! setters {
@@ -62,6 +64,7 @@ impl<A: App> Server<A> {
             lifespan_required: false,
             groups: Groups::default(),
             stats: Stats::default(),
+            on_closed: None,
         }
     }
 
@@ -153,6 +156,14 @@ impl<A: App> Server<A> {
         date_field: bool;
     }
 
+    /// Calls this with the closing [`Record`] of each connection: who ended it, which rule, the
+    /// codes, the bytes each way. On the connection's worker: look and return at once.
+    #[must_use]
+    pub fn on_closed(mut self, then: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        self.on_closed = Some(Arc::new(then));
+        self
+    }
+
     /// The server's groups, to publish from any thread.
     pub fn groups(&self) -> Groups {
         self.groups.clone()
@@ -235,6 +246,7 @@ impl<A: App> Bound<A> {
             config: Arc::new(server.config),
             groups: server.groups,
             stats: server.stats,
+            on_closed: server.on_closed,
         };
         let mut parts = Vec::new();
         for listener in listeners {

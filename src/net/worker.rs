@@ -27,6 +27,8 @@ use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, Config, State};
 use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
+use crate::conn::call;
+use crate::conn::record::Record;
 use crate::conn::{Connection, Delivered, TURN_BUDGET, Turn};
 use crate::groups::Table;
 use crate::http::date::Prefab;
@@ -136,13 +138,18 @@ pub(crate) struct Common<A> {
     pub(crate) config: Arc<Config>,
     pub(crate) groups: Groups,
     pub(crate) stats: Stats,
+    pub(crate) on_closed: Option<OnClosed>,
 }
+
+/// Called with the closing record of each connection.
+pub(crate) type OnClosed = Arc<dyn Fn(&Record) + Send + Sync>;
 
 pub(crate) struct Worker<W: World, A: App> {
     world: W,
     app: Arc<A>,
     mailbox: Arc<WorkerMailbox>,
     stats: Stats,
+    on_closed: Option<OnClosed>,
     tools: Tools,
     connections: Slab<Entry<W::Stream, A::Handler>>,
     table: Table,
@@ -192,6 +199,7 @@ impl<W: World, A: App> Worker<W, A> {
             app: Arc::clone(&common.app),
             mailbox,
             stats: common.stats.clone(),
+            on_closed: common.on_closed.clone(),
             tools,
             connections: Slab::new(),
             table: Table::default(),
@@ -526,6 +534,11 @@ impl<W: World, A: App> Worker<W, A> {
         let mut sink = SocketSink { stream: &mut stream, writable: &mut ready.writable };
         let record = conn.finish(&mut self.tools.turn(&mut sink, &mut budget));
         self.stats.ended(&record, admitted);
+        if let Some(on_closed) = &self.on_closed
+            && call::guarded(|| on_closed(&record)).is_err()
+        {
+            log::error!("the observer of closed connections panicked");
+        }
         if !self.tools.effects.is_empty() {
             self.apply_effects(key);
         }
