@@ -72,3 +72,32 @@ impl std::error::Error for ServerError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_cause_and_remedy_in_one_line() {
+        let bind = |kind: io::ErrorKind| ServerError::Bind {
+            address: "127.0.0.1:80".into(),
+            source: kind.into(),
+        };
+        for (error, remedy) in [
+            (bind(io::ErrorKind::AddrInUse), "choose another port"),
+            (bind(io::ErrorKind::PermissionDenied), "choose a higher port"),
+            (bind(io::ErrorKind::AddrNotAvailable), "no such address"),
+            (bind(io::ErrorKind::InvalidInput), "give host:port"),
+            (
+                ServerError::Io {
+                    what: "cannot watch the listener",
+                    source: io::Error::from_raw_os_error(24),
+                },
+                "ulimit -n",
+            ),
+        ] {
+            let line = error.to_string();
+            assert!(line.contains(remedy) && !line.contains('\n'), "{line}");
+        }
+    }
+}

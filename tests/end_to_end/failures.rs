@@ -200,6 +200,28 @@ fn a_response_that_nobody_can_complete_is_cut() {
 }
 
 #[test]
+fn a_response_whose_last_handle_is_dropped_is_cut() {
+    let (give, handles) = mpsc::channel::<Handle>();
+    let server = serve(answering(move |out| {
+        give.send(out.handle())?;
+        Ok(())
+    }));
+    let mut client = server.raw();
+    client.get("/");
+    let handle = take(&handles);
+    let clone = handle.clone();
+    handle.send(start(&[])).unwrap();
+    handle.send(body(b"half", true)).unwrap();
+    drop(handle);
+    client.head();
+    assert_eq!(client.chunk().as_deref(), Some(&b"half"[..]));
+    server.barrier();
+    client.expect_nothing_yet();
+    drop(clone);
+    client.expect_end();
+}
+
+#[test]
 fn a_wrong_event_of_a_handle_is_an_error_of_its_handler() {
     let (give, handles) = mpsc::channel::<Handle>();
     let server = serve(answering(move |out| {

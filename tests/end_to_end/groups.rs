@@ -219,6 +219,48 @@ fn who_closes_gets_nothing_behind_its_close() {
 }
 
 #[test]
+fn who_leaves_can_tell_the_others() {
+    let server = serve(on_events(|event, out| {
+        match event {
+            Event::WebSocketConnect => {
+                out.accept()?;
+                out.join("all")?;
+                out.message("joined")?;
+            }
+            Event::WebSocketDisconnect { code, .. } => {
+                out.publish("all", &*format!("left with {code}"));
+            }
+            Event::HttpRequest { .. } => out.wake_after(LIMIT * 10),
+            Event::HttpDisconnect => {
+                out.publish("all", "a request was given up");
+            }
+            _ => {}
+        }
+        Ok(())
+    }));
+    let mut witness = member(&server, "/");
+    let mut closing = member(&server, "/");
+    closing.send(close_frame(4000, ""));
+    assert_eq!(witness.frame(), Frame::whole(TEXT, b"left with 4000"));
+    drop(member(&server, "/"));
+    assert_eq!(witness.frame(), Frame::whole(TEXT, b"left with 1006"));
+    member(&server, "/").reset();
+    assert_eq!(witness.frame(), Frame::whole(TEXT, b"left with 1006"));
+    let mut broken = member(&server, "/");
+    broken.send([0xff; 2]);
+    assert_eq!(witness.frame(), Frame::whole(TEXT, b"left with 1002"));
+    let mut request = server.raw();
+    request.get("/");
+    request.finish_sending();
+    assert_eq!(witness.frame(), Frame::whole(TEXT, b"a request was given up"));
+    server.barrier();
+    witness.expect_nothing_yet();
+    // Nobody tells itself.
+    assert_eq!(closing.frame().close_code(), Some(4000));
+    closing.expect_end();
+}
+
+#[test]
 fn a_failed_callback_publishes_nothing() {
     let server = serve(rooms());
     let mut witness = member(&server, "/room");

@@ -4,7 +4,9 @@ use std::sync::mpsc;
 
 use oneport::{Event, Handle, Scope, SendEvent};
 
-use crate::support::{agent, answering, boxed, by_scope, on_events, plain, say, serve, take};
+use crate::support::{
+    agent, answering, boxed, by_scope, on_events, plain, say, serve, serve_with, take,
+};
 
 #[test]
 fn a_client_gets_posts_and_asks_for_the_head() {
@@ -324,4 +326,71 @@ fn a_request_byte_by_byte_is_a_request() {
         client.send([*byte]);
     }
     assert_eq!(client.response().text(), "/slowly");
+}
+
+#[test]
+fn behind_a_request_that_ends_the_connection_nothing_is_served() {
+    let server = serve(plain());
+    let mut client = server.raw();
+    client.send(
+        "GET /1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n\
+         GET /2 HTTP/1.1\r\nHost: h\r\n\r\n",
+    );
+    assert_eq!(client.response().text(), "/1");
+    client.expect_end();
+}
+
+#[test]
+fn of_two_answers_the_first_counts() {
+    let (give, handles) = mpsc::channel::<Handle>();
+    let server = serve(answering(move |out| {
+        give.send(out.handle())?;
+        Ok(())
+    }));
+    let mut client = server.raw();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2));
+    let first = take(&handles);
+    first.respond(200, &[], b"first").unwrap();
+    // It may be too late for this one already, or it is ignored.
+    let _ = first.respond(200, &[], b"again");
+    let _ = first.post("nobody reads this");
+    assert_eq!(client.response().text(), "first");
+    take(&handles).respond(200, &[], b"second").unwrap();
+    assert_eq!(client.response().text(), "second");
+    assert_eq!(server.log(), [""; 0], "nothing that anybody must know");
+}
+
+#[test]
+fn a_head_leaves_before_its_body() {
+    let (give, handles) = mpsc::channel::<Handle>();
+    let server = serve(answering(move |out| {
+        let headers = &[(&b"x"[..], &b"y"[..])];
+        out.send(SendEvent::HttpResponseStart { status: 200, headers, trailers: false })?;
+        give.send(out.handle())?;
+        Ok(())
+    }));
+    let mut client = server.raw();
+    client.get("/");
+    let handle = take(&handles);
+    let mut answer = client.head();
+    assert_eq!((answer.status, answer.field("x")), (200, Some("y")));
+    for body in [b"one ", b"two "] {
+        handle.send(SendEvent::HttpResponseBody { body, more_body: true }).unwrap();
+        assert_eq!(client.chunk().as_deref(), Some(&body[..]), "and each piece at once");
+    }
+    handle.send(SendEvent::HttpResponseBody { body: b"three", more_body: false }).unwrap();
+    client.body_of(&mut answer);
+    assert_eq!(answer.text(), "three");
+}
+
+#[test]
+fn a_response_has_a_date_and_names_its_server_unless_told_otherwise() {
+    let server = serve(plain());
+    let answer = server.get("/");
+    assert_eq!(answer.field("server"), Some("oneport"));
+    let date = answer.field("date").unwrap();
+    assert!(date.ends_with(" GMT") && date.len() == 29, "{date}");
+    let server = serve_with(plain(), |server| server.server_field(None).date_field(false));
+    let answer = server.get("/");
+    assert_eq!((answer.field("server"), answer.field("date")), (None, None));
 }

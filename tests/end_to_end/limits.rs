@@ -1,13 +1,15 @@
 //! Deadlines and sizes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use oneport::{Config, Event, SendEvent};
 
 use crate::raw::Raw;
-use crate::support::{LIMIT, eventually, ms, notes, on_events, plain, say, serve, serve_with, ws};
+use crate::support::{
+    LIMIT, boxed, by_scope, eventually, ms, notes, on_events, plain, say, serve, serve_with, ws,
+};
 
 /// Checks that `ends` took about as long as the deadline says, and not much longer.
 fn within(deadline: Duration, ends: impl FnOnce()) {
@@ -176,6 +178,78 @@ fn a_peer_that_takes_nothing_is_cut_off() {
     });
     eventually("the cause is counted", || server.stats.closed().contains_key("write-timeout"));
     assert!(client.rest().len() < 20 << 20);
+}
+
+#[test]
+fn a_deadline_may_be_as_long_as_there_are_durations() {
+    // "Never" in the words of a configuration.
+    let server = serve_with(
+        on_events(|event, out| match event {
+            Event::HttpRequest { more_body: false, .. } => {
+                out.wake_after(Duration::MAX);
+                say(out, "never")
+            }
+            event => crate::support::echo(event, out),
+        }),
+        |server| {
+            server
+                .head_timeout(Duration::MAX)
+                .idle_timeout(Duration::MAX)
+                .body_timeout(Duration::MAX)
+                .write_timeout(Duration::MAX)
+                .ping_interval(Duration::MAX)
+                .ping_timeout(Duration::MAX)
+                .close_timeout(Duration::MAX)
+        },
+    );
+    let mut client = server.raw();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n1");
+    server.barrier();
+    client.send("2");
+    assert_eq!(client.response().text(), "never");
+    let mut socket = ws(&server, "/");
+    socket.send("never".into()).unwrap();
+    assert_eq!(socket.read().unwrap(), "never".into());
+}
+
+#[test]
+fn the_drain_may_last_as_long_as_there_are_durations() {
+    let server = serve_with(plain(), |server| server.drain_timeout(Duration::MAX));
+    assert_eq!(server.get("/").status, 200);
+    server.stop().unwrap();
+}
+
+#[test]
+fn bytes_that_came_in_time_count_however_late_the_worker_looks() {
+    let (hold, held) = mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let server = serve_with(
+        by_scope(move |scope| {
+            let blocks = scope.path() == "/block";
+            let held = Arc::clone(&held);
+            boxed(move |event, out| match event {
+                Event::HttpRequest { .. } => {
+                    if blocks {
+                        let _ = held.lock().unwrap().recv();
+                    }
+                    say(out, "answered")
+                }
+                _ => Ok(()),
+            })
+        }),
+        |server| server.idle_timeout(ms(200)),
+    );
+    let mut busy = server.raw();
+    let mut known = server.raw();
+    known.get("/");
+    assert_eq!(known.response().text(), "answered");
+    busy.get("/block");
+    known.get("/");
+    // Longer than the deadline of the connection that sent its request in time.
+    std::thread::sleep(ms(400));
+    hold.send(()).unwrap();
+    assert_eq!(busy.response().text(), "answered");
+    assert_eq!(known.response().text(), "answered");
 }
 
 // ---- sizes ----------------------------------------------------------------------------------
@@ -352,4 +426,34 @@ fn many_connections_come_and_go_and_all_are_counted() {
     assert_eq!(server.stats.connections_ever(), 200);
     assert_eq!(server.stats.closed().values().sum::<u64>(), 200);
     assert_eq!(server.stats.bytes_held(), 0);
+}
+
+#[test]
+fn a_connection_gives_its_buffers_back_when_it_rests() {
+    let server = serve(on_events({
+        let mut received = 0;
+        move |event, out| {
+            match event {
+                Event::HttpRequest { body, more_body } => {
+                    received += body.len();
+                    if !more_body {
+                        out.respond(200, &[], &vec![b'x'; received])?;
+                    }
+                }
+                event => crate::support::echo(event, out)?,
+            }
+            Ok(())
+        }
+    }));
+    let mut client = server.raw();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n");
+    client.send(vec![b'x'; 2_000_000]);
+    assert_eq!(client.response().body.len(), 2_000_000);
+    let mut socket = ws(&server, "/");
+    for len in [10, 2_000_000] {
+        socket.send(tungstenite::Message::binary(vec![0; len])).unwrap();
+        assert_eq!(socket.read().unwrap().len(), len);
+    }
+    eventually("nothing is held", || server.stats.bytes_held() == 0);
+    assert_eq!(server.stats.connections(), 2);
 }

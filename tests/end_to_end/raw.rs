@@ -138,6 +138,12 @@ impl Raw {
         Self { stream, buffer: Vec::new() }
     }
 
+    /// The same connection, to be used from another thread.
+    pub(crate) fn another_end(&self) -> Self {
+        let stream = self.stream.try_clone().expect("a descriptor can be had");
+        Self { stream, buffer: Vec::new() }
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.stream.local_addr().expect("it is connected").port()
     }

@@ -200,6 +200,172 @@ fn a_client_that_answers_no_ping_is_closed_with_1011() {
 }
 
 #[test]
+fn a_pause_of_the_application_is_not_held_against_the_client() {
+    // While nobody reads, no pong can come: its deadline stands still.
+    let server = serve_with(
+        on_events(|event, out| {
+            match event {
+                Event::WebSocketConnect => {
+                    out.accept()?;
+                    out.wake_after(ms(80));
+                }
+                Event::Timer => {
+                    out.pause();
+                    out.message("paused")?;
+                    let handle = out.handle();
+                    std::thread::spawn(move || {
+                        std::thread::sleep(ms(500));
+                        handle.resume();
+                    });
+                }
+                Event::WebSocketReceive(message) => drop(out.message(message)?),
+                _ => {}
+            }
+            Ok(())
+        }),
+        |server| server.ping_interval(ms(50)).ping_timeout(ms(200)),
+    );
+    let mut client = server.raw();
+    client.open("/");
+    // The first ping is not answered before the application pauses.
+    let mut pings = Vec::new();
+    loop {
+        let frame = client.frame();
+        match frame.opcode {
+            PING => pings.push(frame.payload),
+            _ => break assert_eq!(frame, Frame::whole(TEXT, b"paused")),
+        }
+    }
+    for ping in pings {
+        client.send(frame(true, PONG, &ping));
+    }
+    client.message(TEXT, b"patient");
+    loop {
+        let answer = client.frame();
+        match answer.opcode {
+            PING => client.send(frame(true, PONG, &answer.payload)),
+            _ => break assert_eq!(answer, Frame::whole(TEXT, b"patient")),
+        }
+    }
+}
+
+const SIZES: [usize; 6] = [5, 100, 126, 5000, 9000, 70_000];
+
+/// A message that says its number and its kind.
+fn marked(number: u32, kind: u8, len: usize) -> Vec<u8> {
+    let mut payload = vec![kind; len];
+    payload[..4].copy_from_slice(&number.to_be_bytes());
+    payload
+}
+
+#[test]
+fn control_frames_never_tear_the_messages_that_they_overtake() {
+    // Messages of all sizes, the socket's own and published ones, while pings of both sides
+    // cross.
+    let server = serve_with(
+        on_events({
+            let mut next = 0u32;
+            move |event, out| {
+                match event {
+                    Event::WebSocketConnect => {
+                        out.accept()?;
+                        out.join("all")?;
+                        return Ok(());
+                    }
+                    Event::WebSocketReceive(_) | Event::Drain => {}
+                    _ => return Ok(()),
+                }
+                while next < 400 {
+                    let message = marked(next, b'o', SIZES[next as usize % SIZES.len()]);
+                    next += 1;
+                    if out.message(&message[..])? == oneport::Flow::Full {
+                        return Ok(());
+                    }
+                }
+                if next == 400 {
+                    out.message("done")?;
+                    next += 1;
+                }
+                Ok(())
+            }
+        }),
+        |server| server.ping_interval(ms(1)),
+    );
+    let mut client = Raw::connect_narrow(server.address);
+    client.open("/");
+    client.message(TEXT, b"go");
+    let (mut own, mut shared, mut pongs) = (0u32, None, 0u32);
+    loop {
+        let answer = client.frame();
+        assert!(answer.fin);
+        match (answer.opcode, answer.payload.get(4)) {
+            (PING, _) => client.send(frame(true, PONG, &answer.payload)),
+            (PONG, _) => {
+                assert_eq!(answer.payload, pongs.to_be_bytes(), "pongs keep their order");
+                pongs += 1;
+            }
+            (TEXT, _) => break assert_eq!(answer.payload, b"done"),
+            (BINARY, Some(b's')) => {
+                let number = u32::from_be_bytes(*answer.payload.first_chunk().unwrap());
+                assert!(shared.is_none_or(|before| before < number), "some may be skipped");
+                assert!(answer.payload == marked(number, b's', answer.payload.len()));
+                shared = Some(number);
+            }
+            (BINARY, _) => {
+                let len = SIZES[own as usize % SIZES.len()];
+                assert!(answer.payload == marked(own, b'o', len), "message {own}");
+                client.send(frame(true, PING, &own.to_be_bytes()));
+                let len = if own % 2 == 0 { 20_000 } else { 300 };
+                server.groups.publish("all", &marked(own, b's', len)[..]);
+                own += 1;
+            }
+            _ => panic!("{answer:?}"),
+        }
+    }
+    assert_eq!(own, 400);
+    assert!(shared.is_some());
+    // The last pongs come, too.
+    while pongs < own {
+        let answer = client.frame();
+        if answer.opcode == PONG {
+            assert_eq!(answer.payload, pongs.to_be_bytes());
+            pongs += 1;
+        }
+    }
+}
+
+#[test]
+fn an_echo_of_more_than_all_buffers_hold_deadlocks_nobody() {
+    let server = serve(on_events(|event, out| {
+        match event {
+            Event::WebSocketConnect => drop(out.accept()?),
+            Event::WebSocketReceive(message) => {
+                let flow = out.message(message)?;
+                if flow == oneport::Flow::Full {
+                    out.pause();
+                }
+            }
+            Event::Drain => out.resume(),
+            _ => {}
+        }
+        Ok(())
+    }));
+    let mut client = server.raw();
+    client.open("/");
+    const MESSAGES: u32 = 500;
+    let mut writer = client.another_end();
+    let writer = std::thread::spawn(move || {
+        for n in 0..MESSAGES {
+            writer.message(BINARY, &marked(n, b'e', 60_000));
+        }
+    });
+    for n in 0..MESSAGES {
+        assert!(client.frame().payload == marked(n, b'e', 60_000), "message {n}");
+    }
+    writer.join().unwrap();
+}
+
+#[test]
 fn pings_can_be_switched_off() {
     let server = serve_with(plain(), |server| server.ping_interval(ms(0)).ping_timeout(ms(10)));
     let mut client = server.raw();
@@ -580,6 +746,31 @@ fn a_refusal_may_come_in_pieces_from_a_thread() {
 }
 
 #[test]
+fn a_refusal_that_nobody_completes_is_cut() {
+    let (give, handles) = mpsc::channel::<Handle>();
+    let (note, told) = notes();
+    let server = serve(on_events(move |event, out| {
+        note.event(&event);
+        if let Event::WebSocketConnect = event {
+            give.send(out.handle())?;
+        }
+        Ok(())
+    }));
+    let mut client = server.raw();
+    client.send(handshake("/", ""));
+    let handle = take(&handles);
+    let headers = &[(&b"content-length"[..], &b"9"[..])];
+    handle.send(SendEvent::WebSocketHttpResponseStart { status: 402, headers }).unwrap();
+    let body = SendEvent::WebSocketHttpResponseBody { body: b"pay", more_body: true };
+    handle.send(body).unwrap();
+    drop(handle);
+    assert_eq!(client.head().field("content-length"), Some("9"));
+    assert_eq!(client.rest(), b"pay");
+    assert_eq!(told.next(), "websocket.connect");
+    assert_eq!(told.next(), "websocket.disconnect 1006 \"\"");
+}
+
+#[test]
 fn a_whole_response_of_a_handle_is_a_refusal() {
     let (give, handles) = mpsc::channel::<Handle>();
     let server = serve(on_events(move |event, out| {
@@ -736,6 +927,27 @@ fn a_websocket_and_requests_share_one_connection_in_that_order() {
     bytes.extend(frame(true, TEXT, b"switched"));
     client.send(bytes);
     assert_eq!(client.response().text(), "/1");
+    client.opened();
+    assert_eq!(client.frame(), Frame::whole(TEXT, b"switched"));
+}
+
+#[test]
+fn a_websocket_behind_a_late_answer_waits_for_it() {
+    let (give, handles) = mpsc::channel::<Handle>();
+    let server = serve(on_events(move |event, out| match event {
+        Event::HttpRequest { .. } => Ok(give.send(out.handle())?),
+        event => echo(event, out),
+    }));
+    let mut client = server.raw();
+    let mut bytes = b"GET /late HTTP/1.1\r\nHost: h\r\n\r\n".to_vec();
+    bytes.extend(handshake("/", "").into_bytes());
+    bytes.extend(frame(true, TEXT, b"switched"));
+    client.send(bytes);
+    let handle = take(&handles);
+    server.barrier();
+    client.expect_nothing_yet();
+    handle.respond(200, &[], b"late").unwrap();
+    assert_eq!(client.response().text(), "late");
     client.opened();
     assert_eq!(client.frame(), Frame::whole(TEXT, b"switched"));
 }
