@@ -88,8 +88,6 @@ impl Handler for Answer {
     }
 }
 
-/// Does the handshake come from a page of this very server, as the browser names it in Host?
-///
 /// One WebSocket.
 struct Visitor {
     rooms: Arc<Rooms>,

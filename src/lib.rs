@@ -5,7 +5,7 @@
 //! [`Handler`] object that answers events with [`SendEvent`]s.
 //!
 //! ```no_run
-//! use oneport::{Event, Message, Server, app, handler};
+//! use oneport::{Event, Server, app, handler};
 //!
 //! fn main() -> Result<(), oneport::ServerError> {
 //!     let app = app(|_scope| {
@@ -50,11 +50,14 @@ pub mod http;
 mod net;
 pub mod ws;
 
+#[doc(inline)]
 pub use asgi::{
     App, AppError, AppFn, Config, Delivery, Event, Field, Flow, Groups, Handle, Handler, HandlerFn,
     HttpScope, Invalid, LifespanScope, Message, OriginPolicy, Outbox, Scope, SendError, SendEvent,
-    State, WebSocketScope, app, handler,
+    State, WebSocketScope, app, boxed, handler,
 };
+#[doc(inline)]
 pub use conn::record::{By, Cause, Record};
+#[doc(inline)]
 pub use http::Headers;
 pub use net::{Bound, Server, ServerError, Stats, Stopper};

@@ -120,13 +120,46 @@ where
 #[derive(Debug, Clone)]
 pub struct HandlerFn<F>(F);
 
-/// Makes a handler of a closure. Different closures have different types: where an application
-/// gives one of several, it boxes them: `Some(Box::new(handler(…)) as Box<dyn Handler>)`.
+/// Makes a handler of a closure. Different closures have different types (the compiler says
+/// *type annotations needed* or *no two closures have the same type*): an application that gives
+/// one of several uses [`boxed`].
 pub fn handler<F>(receive: F) -> HandlerFn<F>
 where
     F: FnMut(Event<'_>, &mut Outbox<'_>) -> Result<(), AppError> + 'static,
 {
     HandlerFn(receive)
+}
+
+/// Makes a handler of a closure and boxes it, for applications that give one of several:
+///
+/// ```
+/// use oneport::{Event, Handler, app, boxed};
+///
+/// // The type is stated once, for all arms.
+/// let site = app(|scope| -> Option<Box<dyn Handler>> {
+///     match scope.path() {
+///         "/" => Some(boxed(|event, out| {
+///             if let Event::HttpRequest { more_body: false, .. } = event {
+///                 out.respond(200, &[], "home")?;
+///             }
+///             Ok(())
+///         })),
+///         "/about" => Some(boxed(|event, out| {
+///             if let Event::HttpRequest { more_body: false, .. } = event {
+///                 out.respond(200, &[], "about")?;
+///             }
+///             Ok(())
+///         })),
+///         _ => None,
+///     }
+/// });
+/// # let _ = oneport::Server::new(site);
+/// ```
+pub fn boxed<F>(receive: F) -> Box<dyn Handler>
+where
+    F: FnMut(Event<'_>, &mut Outbox<'_>) -> Result<(), AppError> + 'static,
+{
+    Box::new(HandlerFn(receive))
 }
 
 impl<F> Handler for HandlerFn<F>

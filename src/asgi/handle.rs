@@ -227,10 +227,10 @@ impl Handle {
         &self,
         status: u16,
         headers: &[Field<'_>],
-        body: &[u8],
+        body: impl AsRef<[u8]>,
     ) -> Result<Flow, SendError> {
         self.check()?;
-        let response = OwnedResponse::copy_of(status, headers, body);
+        let response = OwnedResponse::copy_of(status, headers, body.as_ref());
         Ok(self.post_costly(ScopeCommand::Respond(response)))
     }
 

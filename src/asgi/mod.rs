@@ -23,7 +23,7 @@ pub mod outbox;
 pub mod scope;
 pub mod state;
 
-pub use app::{App, AppError, AppFn, Handler, HandlerFn, app, handler};
+pub use app::{App, AppError, AppFn, Handler, HandlerFn, app, boxed, handler};
 pub use config::Config;
 pub use event::{Event, SendEvent};
 pub use groups::{Delivery, Groups};

@@ -2,8 +2,8 @@
 
 use std::io;
 
-/// Why a server could not start or go on.
-#[derive(Debug)]
+/// Why a server could not start or go on. One line that says what happened and what to do, also
+/// where it is printed by `fn main() -> Result<(), ServerError>`.
 #[non_exhaustive]
 pub enum ServerError {
     /// The address could not be listened on.
@@ -24,6 +24,13 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl std::fmt::Debug for ServerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // `main` prints errors with Debug: the reader there is a person, too.
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl std::fmt::Display for ServerError {

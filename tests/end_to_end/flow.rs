@@ -361,6 +361,54 @@ fn a_resume_by_a_handle_that_is_dropped_at_once_counts() {
 }
 
 #[test]
+fn a_pause_at_every_piece_that_a_thread_ends_loses_nothing() {
+    let (give, handles) = mpsc::channel::<Handle>();
+    let server = serve(on_events({
+        let mut received = Vec::new();
+        move |event, out| {
+            match event {
+                Event::HttpRequest { body, more_body } => {
+                    received.extend_from_slice(body);
+                    if more_body {
+                        out.pause();
+                        give.send(out.handle())?;
+                    } else {
+                        out.respond(200, &[], &received)?;
+                    }
+                }
+                Event::WebSocketConnect => drop(out.accept()?),
+                Event::WebSocketReceive(message) => {
+                    out.message(message)?;
+                    out.pause();
+                    give.send(out.handle())?;
+                }
+                _ => {}
+            }
+            Ok(())
+        }
+    }));
+    let resumer = std::thread::spawn(move || handles.iter().for_each(|handle| handle.resume()));
+    let sent: Vec<u8> = (0..2_000_000u32).map(|n| (n % 251) as u8).collect();
+    let mut client = server.raw();
+    for _ in 0..3 {
+        client
+            .send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", sent.len()));
+        for piece in sent.chunks(9_999) {
+            client.send(piece);
+        }
+        assert!(client.response().body == sent);
+    }
+    client.open("/");
+    client.send(crate::raw::frame(true, TEXT, b"again").repeat(500));
+    for _ in 0..500 {
+        assert_eq!(client.frame().payload, b"again");
+    }
+    drop(client);
+    server.stop().unwrap();
+    resumer.join().unwrap();
+}
+
+#[test]
 fn a_paused_upload_is_not_read() {
     let (give, handles) = mpsc::channel::<Handle>();
     let server = serve(on_events({

@@ -431,3 +431,42 @@ fn handles_and_groups_reach_one_socket_from_many_threads() {
         thread.join().unwrap();
     }
 }
+
+#[test]
+fn members_may_come_and_go_while_others_publish() {
+    let server = serve_with(rooms(), |server| server.workers(2));
+    let mut witness = member(&server, "/room");
+    let address = server.address;
+    let visitors: Vec<_> = (0..3)
+        .map(|visitor| {
+            std::thread::spawn(move || {
+                for n in 0..40 {
+                    let mut guest = Raw::connect(address);
+                    guest.open("/room");
+                    // What is published in between may come first.
+                    while guest.frame().payload != b"joined" {}
+                    match (n + visitor) % 3 {
+                        0 => guest.reset(),
+                        1 => guest.send(close_frame(1000, "")),
+                        _ => {}
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut reports = Vec::new();
+    for n in 0..300 {
+        reports.push(server.groups.publish("/room", &*n.to_string()));
+        assert_eq!(witness.frame(), Frame::whole(TEXT, n.to_string()));
+    }
+    for visitor in visitors {
+        visitor.join().unwrap();
+    }
+    for report in &reports {
+        // Who left a moment ago may not be gone yet.
+        let (queued, skipped) = complete(report);
+        assert!(queued >= 1 && skipped == 0, "{queued} {skipped}");
+    }
+    eventually("they are gone", || server.stats.connections() == 1);
+    assert_eq!(complete(&server.groups.publish("/room", "alone")), (1, 0));
+}

@@ -388,3 +388,72 @@ fn a_panic_on_one_worker_is_no_concern_of_the_others() {
         assert_eq!(server.get("/").text(), "fine");
     }
 }
+
+#[test]
+fn many_late_answers_from_many_threads_find_their_requests() {
+    let (give, handles) = mpsc::channel::<(String, Handle)>();
+    let handles = Arc::new(Mutex::new(handles));
+    let server = serve_with(
+        by_scope(move |scope| {
+            let (path, give) = (scope.path().to_string(), give.clone());
+            boxed(move |event, out| match event {
+                Event::HttpRequest { .. } => Ok(give.send((path.clone(), out.handle()))?),
+                _ => Ok(()),
+            })
+        }),
+        |server| server.workers(2),
+    );
+    let answering: Vec<_> = (0..4)
+        .map(|_| {
+            let handles = Arc::clone(&handles);
+            std::thread::spawn(move || {
+                loop {
+                    let next = handles.lock().unwrap().recv();
+                    let Ok((path, handle)) = next else { return };
+                    handle.respond(200, &[], path.as_bytes()).unwrap();
+                }
+            })
+        })
+        .collect();
+    let address = server.address;
+    let clients: Vec<_> = (0..8)
+        .map(|client| {
+            std::thread::spawn(move || {
+                let mut raw = Raw::connect(address);
+                // Three at a time.
+                for n in 0..100 {
+                    let paths = [0, 1, 2].map(|which| format!("/{client}/{n}/{which}"));
+                    paths.iter().for_each(|path| raw.get(path));
+                    for path in paths {
+                        assert_eq!(raw.response().text(), path);
+                    }
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.join().unwrap();
+    }
+    assert_eq!(server.stats.connections_ever(), 8);
+    server.stop().unwrap();
+    for thread in answering {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn connections_that_are_reset_at_once_harm_nobody() {
+    let server = serve_with(plain(), |server| server.workers(2));
+    for n in 0..200 {
+        let mut client = server.raw();
+        match n % 4 {
+            0 => {}
+            1 => client.get("/"),
+            2 => client.send("GET / HT"),
+            _ => client.send(crate::raw::handshake("/", "")),
+        }
+        client.reset();
+    }
+    assert_eq!(server.get("/fine").text(), "/fine");
+    eventually("they are gone", || server.stats.connections() == 0);
+}

@@ -30,16 +30,16 @@ def eventually(condition, within=PATIENCE):
     return answer
 
 
-class Testbed:
-    """A testbed process on a free port of the loopback interface."""
+class Process:
+    """A program whose lines of standard error are at hand."""
 
-    __test__ = False  # not a class of tests, whatever its name
-
-    def __init__(self, *flags):
+    def __init__(self, *command):
+        self.name = os.path.basename(command[0])
         self.lines = []  # of standard error
+        self._silent = False  # there will be no more lines
         self._said = threading.Condition()
         self.process = subprocess.Popen(
-            [BINARY, "--port", "0", *flags],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -48,18 +48,6 @@ class Testbed:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        try:
-            with self._said:
-                said = self._said.wait_for(lambda: self.lines, PATIENCE)
-            assert said, "the testbed said nothing"
-            match = re.fullmatch(r"listening on http://127\.0\.0\.1:(\d+)", self.lines[0])
-            assert match, f"the testbed said {self.lines!r}"
-        except BaseException:
-            self._kill()
-            raise
-        self.port = int(match[1])
-        self.url = f"http://{HOST}:{self.port}"
-        self.ws_url = f"ws://{HOST}:{self.port}"
 
     def _read(self):
         for line in self.process.stderr:
@@ -67,7 +55,21 @@ class Testbed:
                 self.lines.append(line.rstrip("\n"))
                 self._said.notify_all()
         with self._said:
+            self._silent = True
             self._said.notify_all()
+
+    def first_line(self, pattern):
+        """The match of the line that it must say first, soon."""
+        try:
+            with self._said:
+                self._said.wait_for(lambda: self.lines or self._silent, PATIENCE)
+            assert self.lines, f"{self.name} said nothing"
+            match = re.fullmatch(pattern, self.lines[0])
+            assert match, f"{self.name} said {self.lines!r}"
+        except BaseException:
+            self._kill()
+            raise
+        return match
 
     def _kill(self):
         if self.process.poll() is None:
@@ -80,11 +82,11 @@ class Testbed:
         self.process.send_signal(number)
 
     def exit_code(self, within=5):
-        """Waits for the end; a testbed that does not end in time is killed, and the test fails."""
+        """Waits for the end; a program that does not end in time is killed, and the test fails."""
         try:
             return self.process.wait(within)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"the testbed did not end within {within} s") from None
+            raise AssertionError(f"{self.name} did not end within {within} s") from None
         finally:
             self._kill()
 
@@ -103,6 +105,28 @@ class Testbed:
             self.stop()
         else:
             self._kill()
+
+
+class Echo(Process):
+    """The echo example on a free port."""
+
+    def __init__(self):
+        super().__init__(os.environ["ECHO"], "--port", "0")
+        match = self.first_line(r"echo: listening on ws://127\.0\.0\.1:(\d+)")
+        self.port = int(match[1])
+
+
+class Testbed(Process):
+    """A testbed process on a free port of the loopback interface."""
+
+    __test__ = False  # not a class of tests, whatever its name
+
+    def __init__(self, *flags):
+        super().__init__(BINARY, "--port", "0", *flags)
+        match = self.first_line(r"listening on http://127\.0\.0\.1:(\d+)")
+        self.port = int(match[1])
+        self.url = f"http://{HOST}:{self.port}"
+        self.ws_url = f"ws://{HOST}:{self.port}"
 
     def get_json(self, path):
         with _direct.open(self.url + path, timeout=PATIENCE) as response:

@@ -291,7 +291,6 @@ def test_pipelined_requests_of_all_kinds(wire):
         (http_request("POST", "/echo", length, body=b"12345"), 200, b"12345"),
         (http_request("POST", "/none", length, body=b"12345"), 404, None),
         (http_request("PUT", "/echo", "Transfer-Encoding: chunked", body=chunks), 200, b"abc"),
-        (http_request("GET", "/error"), 500, None),
         (http_request("GET", "/stream?chunks=30&size=9"), 200, b"x" * 270),
         # RFC 9112 §2.2: an empty line before a request is ignored.
         (b"\r\n" + http_request("GET", "/file?name=hello.txt"), 200, b"hello\n"),
@@ -315,7 +314,7 @@ def test_requests_byte_by_byte(wire):
     "path",
     ["/", "/plaintext", "/json", "/stream?chunks=3&size=5", "/trailers", "/hints", "/slow?ms=1",
      "/file?name=big.bin", "/events?n=2&ms=1", "/scope", "/state", "/disconnects", "/stats",
-     "/none", "/error", "/ws"],
+     "/none", "/ws"],
 )  # fmt: skip
 def test_head_has_no_body_on_the_wire(wire, path):
     # A body would be read as the next answer.

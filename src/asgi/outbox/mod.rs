@@ -180,8 +180,9 @@ impl<'a> Outbox<'a> {
         &mut self,
         status: u16,
         headers: &[Field<'_>],
-        body: &[u8],
+        body: impl AsRef<[u8]>,
     ) -> Result<Flow, SendError> {
+        let body = body.as_ref();
         self.before_send()?;
         match &mut self.side {
             Side::Http(side) => {
