@@ -3,7 +3,7 @@
 //! Nothing in it is owned by a connection, so an idle connection owns none of it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::config::Config;
 use super::groups::{Groups, Parcel};
@@ -11,6 +11,13 @@ use super::handle::Mailbox;
 use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
 use crate::http::date::Prefab;
+
+/// This long after that. A time that the clock cannot express is far enough away to be never.
+#[inline]
+pub fn after(time: Instant, duration: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    time.checked_add(duration).unwrap_or_else(|| time.checked_add(NEVER).unwrap_or(time))
+}
 
 /// What the worker lends for one call into a connection.
 pub struct Env<'e> {

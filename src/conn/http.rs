@@ -9,6 +9,7 @@ use super::record::{Cause, Deadline};
 use super::trace::Trace;
 use super::websocket::WebSocketRole;
 use super::{Connection, Phase, REQUEST_COST, Role, Turn};
+use crate::asgi::env::after;
 use crate::asgi::order;
 use crate::asgi::outbox::{HttpSide, Side};
 use crate::asgi::{App, Event, Handler, HttpScope, Outbox, Scope, WebSocketScope};
@@ -99,7 +100,7 @@ impl<H> HttpRole<H> {
     pub(super) fn shift_deadlines(&mut self, pause: Duration) {
         self.body_began += pause;
         match &mut self.due {
-            Due::Idle(at) | Due::Head(at) | Due::Body(at, _) => *at += pause,
+            Due::Idle(at) | Due::Head(at) | Due::Body(at, _) => *at = after(*at, pause),
             Due::Nothing => {}
         }
     }
@@ -130,13 +131,11 @@ impl<H> HttpRole<H> {
     /// A piece of the body arrived: the next one is due in time, and the rate must be kept.
     fn body_progress(&mut self, turn: &Turn<'_>) {
         let config = turn.env.config;
-        let next = turn.env.now + config.body_timeout;
-        let by_rate = self
-            .receiver
-            .received()
-            .saturating_mul(1000)
-            .checked_div(config.min_body_rate)
-            .map(|millis| self.body_began + RATE_GRACE.max(Duration::from_millis(millis)));
+        let next = after(turn.env.now, config.body_timeout);
+        let by_rate =
+            self.receiver.received().saturating_mul(1000).checked_div(config.min_body_rate).map(
+                |millis| after(self.body_began, RATE_GRACE.max(Duration::from_millis(millis))),
+            );
         self.due = match by_rate {
             Some(by_rate) if by_rate < next => Due::Body(by_rate, Error::BodyTooSlow),
             _ => Due::Body(next, Error::BodyTimeout),
@@ -196,7 +195,7 @@ impl<H: Handler> Connection<H> {
         if role.cycle == Cycle::Idle {
             role.step(Step::FirstByte);
             if let Due::Idle(_) = role.due {
-                role.due = Due::Head(turn.env.now + turn.env.config.head_timeout);
+                role.due = Due::Head(after(turn.env.now, turn.env.config.head_timeout));
             }
         }
         let config = turn.env.config;
@@ -470,7 +469,7 @@ impl<H: Handler> Connection<H> {
         role.drained += piece.consumed as u64;
         if piece.end {
             role.step(Step::BodyComplete);
-            role.due = Due::Idle(turn.env.now + turn.env.config.idle_timeout);
+            role.due = Due::Idle(after(turn.env.now, turn.env.config.idle_timeout));
         } else if role.drained > DRAIN_BODY {
             self.close(Cause::BodyUnread, true);
         } else {
@@ -619,7 +618,7 @@ impl<H: Handler> Connection<H> {
             _ => 0,
         };
         if role.cycle == Cycle::Idle {
-            role.due = Due::Idle(turn.env.now + turn.env.config.idle_timeout);
+            role.due = Due::Idle(after(turn.env.now, turn.env.config.idle_timeout));
         }
         self.trace(turn, &Trace::ResponseComplete { status, persists });
         if short {

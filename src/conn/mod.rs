@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::asgi::env::Env;
+use crate::asgi::env::{Env, after};
 use crate::asgi::groups::Publication;
 use crate::asgi::handle::{Address, ScopeCommand};
 use crate::asgi::order;
@@ -154,7 +154,7 @@ impl<H: Handler> Connection<H> {
             phase: Phase::Active,
             // The deadline for the first head starts at accept, before the first byte: a peer
             // that never says anything must not stay.
-            role: Role::Http(HttpRole::new(env.now + env.config.head_timeout)),
+            role: Role::Http(HttpRole::new(after(env.now, env.config.head_timeout))),
             core: ScopeCore::default(),
             input: Input::default(),
             output: Output::default(),
@@ -309,7 +309,7 @@ impl<H: Handler> Connection<H> {
             self.tell_scope(Event::Timer, turn);
         }
         if let Some((since, _)) = self.write_blocked
-            && now >= since + turn.env.config.write_timeout
+            && now >= after(since, turn.env.config.write_timeout)
         {
             self.set_cause(Cause::DeadlinePassed(Deadline::Write));
             self.abort(turn);
@@ -436,7 +436,7 @@ impl<H: Handler> Connection<H> {
         if let Phase::Lingering { until, .. } = self.phase {
             return Some(until);
         }
-        let write = self.write_blocked.map(|(since, _)| since + config.write_timeout);
+        let write = self.write_blocked.map(|(since, _)| after(since, config.write_timeout));
         let role = match &self.role {
             _ if self.phase != Phase::Active => None,
             Role::Http(role) if self.unread_since.is_none() => role.deadline(),

@@ -6,6 +6,7 @@ use super::call::{self, Failure};
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
+use crate::asgi::env::after;
 use crate::asgi::outbox::{Side, WebSocketSide};
 use crate::asgi::{Config, Event, Handler, Outbox, order};
 use crate::ws::closing::Closing;
@@ -84,7 +85,7 @@ impl<H> WebSocketRole<H> {
     pub(super) fn shift_deadlines(&mut self, pause: Duration) {
         let beat = &mut self.heartbeat;
         for at in [&mut beat.next_ping, &mut beat.pong_due].into_iter().flatten() {
-            *at += pause;
+            *at = after(*at, pause);
         }
     }
 
@@ -93,7 +94,7 @@ impl<H> WebSocketRole<H> {
     pub(super) fn note_written(&mut self, all: bool, now: Instant, config: &Config) {
         let beat = &mut self.heartbeat;
         if all && beat.ping_sent.is_some() && beat.pong_due.is_none() {
-            beat.pong_due = Some(now + config.ping_timeout);
+            beat.pong_due = Some(after(now, config.ping_timeout));
         }
     }
 
@@ -415,7 +416,7 @@ impl<H: Handler> Connection<H> {
         let random = turn.env.random as u32;
         if let Some(role) = self.websocket() {
             role.heartbeat.number = random | 1;
-            role.heartbeat.next_ping = (!interval.is_zero()).then(|| now + interval);
+            role.heartbeat.next_ping = (!interval.is_zero()).then(|| after(now, interval));
         }
         self.trace(turn, &Trace::WebSocketOpened);
     }
@@ -444,7 +445,7 @@ impl<H: Handler> Connection<H> {
                 self.close(Cause::AppClosed, linger);
             }
             order::WebSocket::CloseSent if role.close_due.is_none() => {
-                role.close_due = Some(turn.env.now + turn.env.config.close_timeout);
+                role.close_due = Some(after(turn.env.now, turn.env.config.close_timeout));
                 role.heartbeat.next_ping = None;
                 role.heartbeat.pong_due = None;
                 let code = role.side.sent_code();
@@ -495,7 +496,7 @@ impl<H: Handler> Connection<H> {
             return self.fail(close::INTERNAL_ERROR, "no pong in time", cause, turn);
         }
         if role.heartbeat.next_ping.is_some_and(|due| now >= due) {
-            role.heartbeat.next_ping = Some(now + config.ping_interval);
+            role.heartbeat.next_ping = Some(after(now, config.ping_interval));
             // One ping at a time: while its pong is due no other is sent.
             if role.heartbeat.ping_sent.is_none() && role.is_open() {
                 role.heartbeat.number = role.heartbeat.number.wrapping_add(1).max(1);

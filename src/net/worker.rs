@@ -21,7 +21,7 @@ use super::slab::{Key, Slab};
 use super::stats::Stats;
 use super::timers::{Armed, Timers};
 use super::world::{Readiness, Ready, Stream, World};
-use crate::asgi::env::{Effect, Env};
+use crate::asgi::env::{Effect, Env, after};
 use crate::asgi::groups::{Groups, Parcel};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, Config, State};
@@ -729,7 +729,7 @@ impl<W: World, A: App> Worker<W, A> {
         self.world.stop_accepting();
         self.acceptable = false;
         self.accept_retry = None;
-        self.ending = Some(self.tools.now + self.tools.config.drain_timeout);
+        self.ending = Some(after(self.tools.now, self.tools.config.drain_timeout));
         for key in self.connections.keys() {
             // Bytes that arrived already are served before the end is told, also those whose
             // event was not taken yet.

@@ -131,7 +131,7 @@ fn a_peer_that_takes_nothing_is_cut_and_one_that_takes_a_little_is_not() {
         app(|_| {
             Some(handler(|event, out| {
                 if let Event::HttpRequest { .. } = event {
-                    out.respond(200, &[], &[b'x'; 500_000])?;
+                    out.respond(200, &[], [b'x'; 500_000])?;
                 }
                 Ok(())
             }))

@@ -127,7 +127,7 @@ fn a_peer_that_does_not_read_its_answers_is_not_read() {
     let mut rig = Rig::new(app(|_| {
         Some(handler(|event, out| {
             if let Event::HttpRequest { .. } = event {
-                out.respond(200, &[], &[b'x'; 60_000])?;
+                out.respond(200, &[], [b'x'; 60_000])?;
             }
             Ok(())
         }))
@@ -354,7 +354,7 @@ fn a_large_body_goes_past_the_queue_to_the_sink() {
     let mut rig = Rig::new(app(|_| {
         Some(handler(|event, out| {
             if let Event::HttpRequest { .. } = event {
-                out.respond(200, &[], &vec![b'x'; 10 << 20])?;
+                out.respond(200, &[], vec![b'x'; 10 << 20])?;
             }
             Ok(())
         }))

@@ -153,7 +153,7 @@ fn a_handle_sees_full_and_its_handler_the_drain() {
 fn one_event_of_any_size_is_always_taken() {
     let server = serve(answering(|out| {
         // Larger than the hard limit of 1 MiB.
-        out.respond(200, &[], &vec![b'x'; 5 << 20])?;
+        out.respond(200, &[], vec![b'x'; 5 << 20])?;
         Ok(())
     }));
     let mut client = Raw::connect_narrow(server.address);
@@ -287,7 +287,7 @@ fn a_handle_that_ignores_full_is_cut_off_too() {
 #[test]
 fn a_peer_that_does_not_read_the_answers_is_not_read() {
     let server = serve(answering(|out| {
-        out.respond(200, &[], &PIECE)?;
+        out.respond(200, &[], PIECE)?;
         Ok(())
     }));
     let mut client = Raw::connect_narrow(server.address);
@@ -714,7 +714,7 @@ fn an_answer_that_has_begun_is_completed_after_a_fin() {
 #[test]
 fn a_long_answer_that_is_queued_is_written_after_a_fin() {
     let server = serve(answering(|out| {
-        out.respond(200, &[], &vec![b'x'; 5 << 20])?;
+        out.respond(200, &[], vec![b'x'; 5 << 20])?;
         Ok(())
     }));
     let mut client = Raw::connect_narrow(server.address);

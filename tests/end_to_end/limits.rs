@@ -437,7 +437,7 @@ fn a_connection_gives_its_buffers_back_when_it_rests() {
                 Event::HttpRequest { body, more_body } => {
                     received += body.len();
                     if !more_body {
-                        out.respond(200, &[], &vec![b'x'; received])?;
+                        out.respond(200, &[], vec![b'x'; received])?;
                     }
                 }
                 event => crate::support::echo(event, out)?,

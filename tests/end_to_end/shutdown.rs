@@ -267,7 +267,7 @@ fn what_never_answers_is_ended_by_the_drain_timeout() {
 fn a_slow_reader_does_not_keep_the_server_alive() {
     let mut server = serve_with(
         answering(|out| {
-            out.respond(200, &[], &vec![b'x'; 20 << 20])?;
+            out.respond(200, &[], vec![b'x'; 20 << 20])?;
             Ok(())
         }),
         |server| server.drain_timeout(ms(200)),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Message;
-use super::env::{Effect, Env};
+use super::env::{Effect, Env, after};
 use super::event::SendEvent;
 use super::groups::{Delivery, Groups, Parcel, Publication};
 use super::handle::{Address, Cell, Handle};
@@ -288,7 +288,7 @@ impl<'a> Outbox<'a> {
     /// Asks for one [`Event::Timer`](super::Event::Timer) after this time. A scope has one
     /// timer; asking again moves it.
     pub fn wake_after(&mut self, duration: Duration) {
-        self.core.timer = Some(self.env.now + duration);
+        self.core.timer = Some(after(self.env.now, duration));
     }
 
     /// Joins a group: this WebSocket gets what is published there. Joining twice is joining
