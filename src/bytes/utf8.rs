@@ -45,9 +45,7 @@ impl Utf8 {
     pub fn feed(&mut self, mut piece: &[u8]) -> Result<(), InvalidUtf8> {
         // Finish a character that an earlier piece began. Four bytes are the longest.
         while self.carried > 0 {
-            let [byte, rest @ ..] = piece else {
-                return Ok(());
-            };
+            let [byte, rest @ ..] = piece else { return Ok(()) };
             piece = rest;
             let mut joined = [0u8; 4];
             let n = self.carried as usize;

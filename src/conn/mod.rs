@@ -17,8 +17,10 @@
 
 pub(crate) mod call;
 mod http;
+mod questions;
 pub mod record;
 pub mod trace;
+mod turn;
 mod websocket;
 
 use core::net::SocketAddr;
@@ -33,7 +35,7 @@ use crate::asgi::handle::{Address, ScopeCommand};
 use crate::asgi::order;
 use crate::asgi::outbox::{ScopeCore, Side};
 use crate::asgi::scope::ServerAddress;
-use crate::asgi::{App, Config, Event, Flow, Handler, Outbox, SendError, State};
+use crate::asgi::{App, Event, Flow, Handler, Outbox, SendError, State};
 use crate::bytes::input::Input;
 use crate::bytes::output::{Output, SharedBytes};
 use crate::http::head::FieldSpan;
@@ -172,12 +174,6 @@ impl<H: Handler> Connection<H> {
     }
 
     // ---- entry points -------------------------------------------------------------------
-
-    /// The connection borrows the worker's output buffer for this turn.
-    #[inline]
-    pub fn begin_turn(&mut self, scratch: &mut Vec<u8>) {
-        self.output.lend(scratch);
-    }
 
     /// Bytes arrived, in the worker's scratch buffer. They are used there; what cannot be used
     /// yet is kept.
@@ -338,16 +334,6 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Ends the turn: writes what is queued and settles what follows from it.
-    pub fn end_turn(&mut self, scratch: &mut Vec<u8>, turn: &mut Turn<'_>) {
-        self.flush(turn);
-        self.output.give_back(scratch, turn.env.pool);
-        if let Some(cell) = &self.core.cell {
-            cell.set_queued(self.output.len());
-        }
-        self.note_reading(turn.env.now, turn.env.config);
-    }
-
     /// Ends the connection at once, whatever is queued.
     pub fn abort(&mut self, turn: &mut Turn<'_>) {
         if self.phase == Phase::Ended {
@@ -382,96 +368,6 @@ impl<H: Handler> Connection<H> {
         self.output.clear();
         call::drop_guarded(self.role);
         record
-    }
-
-    // ---- questions ----------------------------------------------------------------------
-
-    /// Is it over, and to be removed?
-    #[inline]
-    pub fn is_ended(&self) -> bool {
-        self.phase == Phase::Ended
-    }
-
-    /// Is there something to do that no event of the socket will announce?
-    #[inline]
-    pub fn has_work(&self, config: &Config) -> bool {
-        self.phase != Phase::Ended
-            && (self.drain_due
-                || (self.stalled && self.takes_input(config))
-                || (self.has_file() && self.output.is_empty()))
-    }
-
-    /// Should the socket be read?
-    #[inline]
-    pub fn wants_read(&self, config: &Config) -> bool {
-        if self.eof {
-            return false;
-        }
-        match self.phase {
-            Phase::Active => {
-                // While the parser needs bytes it gets them, up to its own limits; the cap is
-                // for bytes that cannot be used yet.
-                self.takes_input(config)
-                    || (self.reads_ahead(config) && self.input.len() < READ_AHEAD)
-            }
-            Phase::Closing { .. } => false,
-            Phase::Lingering { .. } => true,
-            Phase::Ended => false,
-        }
-    }
-
-    /// Must the writing side be shut now? True while it lingers; shutting twice is harmless.
-    pub fn is_lingering(&self) -> bool {
-        matches!(self.phase, Phase::Lingering { .. })
-    }
-
-    /// Do bytes wait for the socket to take them?
-    #[inline]
-    pub fn wants_write(&self) -> bool {
-        !self.output.is_empty()
-    }
-
-    /// The next time at which [`Connection::time`] must be called.
-    pub fn deadline(&self, config: &Config) -> Option<Instant> {
-        if let Phase::Lingering { until, .. } = self.phase {
-            return Some(until);
-        }
-        let write = self.write_blocked.map(|(since, _)| after(since, config.write_timeout));
-        let role = match &self.role {
-            _ if self.phase != Phase::Active => None,
-            Role::Http(role) if self.unread_since.is_none() => role.deadline(),
-            Role::WebSocket(role) => role.deadline(self.unread_since.is_some()),
-            Role::Http(_) => None,
-        };
-        [write, role, self.core.timer].into_iter().flatten().min()
-    }
-
-    /// Is it a WebSocket that is open?
-    #[inline]
-    pub fn is_open_websocket(&self) -> bool {
-        match &self.role {
-            Role::WebSocket(role) => self.phase == Phase::Active && role.is_open(),
-            Role::Http(_) => false,
-        }
-    }
-
-    /// Bytes of memory that it holds beside itself.
-    pub fn bytes_held(&self) -> usize {
-        let role = match &self.role {
-            Role::Http(_) => 0,
-            Role::WebSocket(role) => role.receiver.bytes_held(),
-        };
-        role + self.input.bytes_held() + self.output.bytes_held()
-    }
-
-    /// Bytes that wait for the peer.
-    pub fn queued(&self) -> usize {
-        self.output.len()
-    }
-
-    /// Is anything going on that a shutdown waits for?
-    pub fn is_busy(&self) -> bool {
-        self.phase != Phase::Ended
     }
 
     // ---- inside -------------------------------------------------------------------------
@@ -509,33 +405,6 @@ impl<H: Handler> Connection<H> {
         self.input.restore(bytes, start + used, turn.env.pool);
     }
 
-    /// May bytes of the peer be used now?
-    #[inline]
-    fn takes_input(&self, config: &Config) -> bool {
-        let role = match &self.role {
-            Role::Http(role) => role.takes_input(self.core.paused),
-            Role::WebSocket(role) => role.takes_input(self.core.paused),
-        };
-        // A peer that does not read our answers is not read.
-        role && self.output.len() <= config.high_water
-    }
-
-    /// May bytes be read that can only be used later? Not while the application pauses.
-    fn reads_ahead(&self, config: &Config) -> bool {
-        !self.core.paused && self.output.len() <= config.high_water
-    }
-
-    /// Looks whether one more unit of work is allowed; else notes that bytes wait.
-    #[inline]
-    fn may_proceed(&mut self, cost: u32, turn: &mut Turn<'_>) -> bool {
-        if *turn.budget < cost || !self.takes_input(turn.env.config) {
-            self.stalled = true;
-            return false;
-        }
-        *turn.budget -= cost;
-        true
-    }
-
     /// In lingering, counts bytes that are dropped; false if the connection serves no more.
     fn count_lingering(&mut self, n: usize) -> bool {
         match &mut self.phase {
@@ -547,84 +416,6 @@ impl<H: Handler> Connection<H> {
             _ => {}
         }
         false
-    }
-
-    /// Writes what is queued.
-    fn flush(&mut self, turn: &mut Turn<'_>) {
-        if !self.output.is_empty()
-            && self.core.broken.is_none()
-            && let Err(error) = self.output.flush(turn.env.sink)
-        {
-            self.core.broken = Some(error.kind());
-        }
-        if let Some(kind) = self.core.broken {
-            self.lost(kind, turn);
-            return;
-        }
-        if self.core.overrun {
-            self.set_cause(Cause::Overrun);
-            self.abort(turn);
-            return;
-        }
-        self.note_written(turn);
-        if let Phase::Closing { linger } = self.phase
-            && self.output.is_empty()
-        {
-            self.phase = if linger && !self.eof {
-                Phase::Lingering { until: turn.env.now + LINGER, left: LINGER_BYTES }
-            } else {
-                Phase::Ended
-            };
-        }
-    }
-
-    /// After a flush: how long has the peer taken nothing? Is a `Drain` due?
-    #[inline]
-    fn note_written(&mut self, turn: &mut Turn<'_>) {
-        if self.output.is_empty() {
-            self.write_blocked = None;
-        } else {
-            let written = self.output.written();
-            match self.write_blocked {
-                Some((_, before)) if before == written => {}
-                _ => self.write_blocked = Some((turn.env.now, written)),
-            }
-        }
-        if self.phase == Phase::Active && self.output.len() <= turn.env.config.low_water {
-            let for_handles = self.core.cell.as_ref().is_some_and(|cell| cell.drain_is_due());
-            if self.core.full || for_handles {
-                self.drain_due = true;
-            }
-        }
-        if let Role::WebSocket(role) = &mut self.role {
-            role.note_written(self.output.is_empty(), turn.env.now, turn.env.config);
-        }
-    }
-
-    fn tell_drain(&mut self, turn: &mut Turn<'_>) {
-        self.core.full = false;
-        if let Some(cell) = &self.core.cell {
-            cell.drained();
-        }
-        self.tell_scope(Event::Drain, turn);
-    }
-
-    /// Notes when we stop reading and moves the peer's deadlines when we begin again: what it
-    /// could not send it is not late with.
-    fn note_reading(&mut self, now: Instant, config: &Config) {
-        let reads = self.wants_read(config);
-        match (reads, self.unread_since) {
-            (false, None) => self.unread_since = Some(now),
-            (true, Some(since)) => {
-                self.unread_since = None;
-                let pause = now.saturating_duration_since(since);
-                match &mut self.role {
-                    Role::Http(role) => role.shift_deadlines(pause),
-                    Role::WebSocket(role) => role.shift_deadlines(pause),
-                }
-            }
-            _ => {}
-        }
     }
 
     /// The peer's FIN, with all it sent before used up.

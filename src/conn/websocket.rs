@@ -144,9 +144,7 @@ impl<H: Handler> Connection<H> {
             Limits { max_message: config.max_message, max_fragments: config.max_fragments };
         let mut used = 0;
         while used < bytes.len() && self.phase == Phase::Active && self.may_proceed(1, turn) {
-            let Role::WebSocket(role) = &mut self.role else {
-                break;
-            };
+            let Role::WebSocket(role) = &mut self.role else { break };
             let rest = &mut bytes[used..];
             match role.receiver.next(rest, limits) {
                 Ok((n, incoming)) => {
@@ -191,9 +189,7 @@ impl<H: Handler> Connection<H> {
     }
 
     fn tell_message(&mut self, bytes: &[u8], arrived: &Arrived, turn: &mut Turn<'_>) {
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
         let WebSocketRole { handler, side, receiver, .. } = &mut **role;
         let message = match receiver.lend(bytes, arrived) {
             Ok(message) => message,
@@ -238,9 +234,7 @@ impl<H: Handler> Connection<H> {
     /// RFC 6455 §5.5.3: a pong has the payload of the ping it answers.
     fn answer_ping(&mut self, payload: &[u8], turn: &mut Turn<'_>) {
         let (now, config) = (turn.env.now, turn.env.config);
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
         if !role.count_control(now, config) {
             return self.websocket_failed(Error::TooManyControlFrames, turn);
         }
@@ -264,9 +258,7 @@ impl<H: Handler> Connection<H> {
     /// RFC 6455 §5.5.1: a Close is answered with a Close; §7.1.1: then the server closes TCP.
     fn received_close(&mut self, code: Option<u16>, reason: &str, turn: &mut Turn<'_>) {
         self.trace(turn, &Trace::CloseReceived { code });
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
         let ours = role.side.closing() == Closing::ClosedByUs;
         if role.side.received_close().is_err() {
             return;
@@ -295,9 +287,7 @@ impl<H: Handler> Connection<H> {
 
     /// The handler failed: 500 if the handshake is not answered, else 1011.
     pub(super) fn websocket_failed_handler(&mut self, turn: &mut Turn<'_>) {
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
         if role.side.take_back(&mut self.output) {
             let text = b"the application failed\n";
             role.side.deny_by_server(500, text, &mut self.output, &turn.env);
@@ -321,9 +311,7 @@ impl<H: Handler> Connection<H> {
     /// Closes in the server's name, tells the handler, ends the connection.
     fn fail(&mut self, code: u16, reason: &str, cause: Cause, turn: &mut Turn<'_>) {
         self.set_cause(cause);
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
         if role.side.close_by_server(code, reason, &mut self.output) {
             self.trace(turn, &Trace::CloseSent { code });
         }
@@ -333,12 +321,8 @@ impl<H: Handler> Connection<H> {
 
     /// Tells the handler an event and settles what follows.
     pub(super) fn tell_websocket(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
-        let WebSocketRole { handler: Some(handler), side, .. } = &mut **role else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
+        let WebSocketRole { handler: Some(handler), side, .. } = &mut **role else { return };
         let effects = turn.env.effects.len();
         let name = event.name();
         let mut out = Outbox::new(
@@ -361,12 +345,8 @@ impl<H: Handler> Connection<H> {
 
     /// Tells `websocket.disconnect`, once, and drops the handler.
     fn tell_disconnect(&mut self, code: u16, reason: &str, turn: &mut Turn<'_>) {
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
-        let Some(mut handler) = role.handler.take() else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
+        let Some(mut handler) = role.handler.take() else { return };
         role.side.peer_left();
         // Handles miss from now on, before anybody can hear of the end.
         if let Some(cell) = &self.core.cell {
@@ -395,9 +375,7 @@ impl<H: Handler> Connection<H> {
     /// answer?
     #[inline]
     pub(super) fn settle_websocket(&mut self, turn: &mut Turn<'_>) {
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
         role.side.release(&mut self.output);
         if self.core.is_lost() {
             // The end of the turn tells and ends it.
@@ -423,9 +401,7 @@ impl<H: Handler> Connection<H> {
 
     fn settle_unopened(&mut self, turn: &mut Turn<'_>) {
         let can_still_answer = self.core.can_still_answer();
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
         match role.side.order() {
             order::WebSocket::Connecting if !can_still_answer && role.handler.is_some() => {
                 log::error!("the handler neither accepted nor refused a WebSocket");
@@ -476,9 +452,7 @@ impl<H: Handler> Connection<H> {
     pub(super) fn websocket_time(&mut self, turn: &mut Turn<'_>) {
         let (now, config) = (turn.env.now, turn.env.config);
         let unread = self.unread_since.is_some();
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
         if role.close_due.is_some_and(|due| now >= due) {
             self.set_cause(if self.draining {
                 Cause::Shutdown
@@ -511,9 +485,7 @@ impl<H: Handler> Connection<H> {
     /// The server is ending: RFC 6455 §7.4.1, 1001 "going away".
     pub(super) fn websocket_shutdown(&mut self, turn: &mut Turn<'_>) {
         let code = turn.env.config.shutdown_code;
-        let Role::WebSocket(role) = &mut self.role else {
-            return;
-        };
+        let Role::WebSocket(role) = &mut self.role else { return };
         match role.side.order() {
             order::WebSocket::Open => {
                 role.side.close_by_server(code, "the server is shutting down", &mut self.output);

@@ -49,15 +49,9 @@ impl Table {
 
     /// A member leaves a group; leaving a group it is not in does nothing.
     pub fn leave(&mut self, member: Member, name: &str) {
-        let Some(&group) = self.names.get(name) else {
-            return;
-        };
-        let Some(memberships) = self.memberships.get_mut(&member) else {
-            return;
-        };
-        let Some(at) = memberships.iter().position(|m| m.group == group) else {
-            return;
-        };
+        let Some(&group) = self.names.get(name) else { return };
+        let Some(memberships) = self.memberships.get_mut(&member) else { return };
+        let Some(at) = memberships.iter().position(|m| m.group == group) else { return };
         let membership = memberships.swap_remove(at);
         if memberships.is_empty() {
             self.memberships.remove(&member);

@@ -290,9 +290,7 @@ fn scan_request_line(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
     // what the target is.
     let target = method_end + 1;
     let target_end = ascii::visible_end(bytes, target);
-    let Some(&after) = bytes.get(target_end) else {
-        return Ok(None);
-    };
+    let Some(&after) = bytes.get(target_end) else { return Ok(None) };
     if after != b' ' || target_end == target {
         return Err(if after >= 0x80 { Error::Target } else { Error::RequestLine });
     }

@@ -22,6 +22,7 @@ pub mod head;
 pub mod headers;
 pub mod receiver;
 pub mod sender;
+pub mod status;
 pub mod target;
 
 pub use error::Error;

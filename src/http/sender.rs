@@ -9,6 +9,7 @@ use super::chunked;
 use super::date::Prefab;
 use super::head::Version;
 use super::headers::list_elements;
+use super::status::write_status_line;
 use crate::bytes::ascii;
 
 /// A field as an application sends it: name and value.
@@ -412,17 +413,6 @@ fn replace_prefab(out: &mut Vec<u8>, begin: usize, status: u16, prefab: &Prefab,
     out.extend_from_slice(&fields);
 }
 
-/// RFC 9112 §4: `status-line = HTTP-version SP status-code SP [ reason-phrase ] CRLF`.
-///
-/// The version is the highest we speak, also towards HTTP/1.0 (RFC 9110 §6.2).
-pub fn write_status_line(out: &mut Vec<u8>, status: u16) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    write_decimal(out, usize::from(status));
-    out.push(b' ');
-    out.extend_from_slice(reason_phrase(status).as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
 /// Appends `name: value CRLF` after checking both.
 ///
 /// # Errors
@@ -489,64 +479,10 @@ pub fn write_decimal(out: &mut Vec<u8>, mut number: usize) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// The phrase of RFC 9110 §15 (and others of the registry) for a status code, or "".
-pub const fn reason_phrase(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::status::reason_phrase;
 
     const GET: Request =
         Request { version: Version::Http11, is_head: false, persist: true, te_trailers: false };

@@ -134,9 +134,7 @@ static HOST: [bool; 256] = {
 pub fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value {
         [b'[', rest @ ..] => {
-            let Some(end) = memchr::memchr(b']', rest) else {
-                return false;
-            };
+            let Some(end) = memchr::memchr(b']', rest) else { return false };
             let literal = &rest[..end];
             let allowed = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'v' | b'V');
             if literal.is_empty() || !literal.iter().all(allowed) {

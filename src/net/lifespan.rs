@@ -138,9 +138,7 @@ impl<H: Handler> Lifespan<H> {
     }
 
     fn tell(&mut self, event: Event<'_>, env: &mut Env<'_>) {
-        let Some(mut handler) = self.handler.take() else {
-            return;
-        };
+        let Some(mut handler) = self.handler.take() else { return };
         let name = event.name();
         match call::tell(&mut handler, event, &mut self.outbox(env)) {
             Ok(()) => self.handler = Some(handler),

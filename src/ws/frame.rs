@@ -75,9 +75,7 @@ pub struct Header {
 /// The rule it breaks, as soon as it can be seen, also if the header is not complete.
 #[inline]
 pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Error> {
-    let [first, rest @ ..] = bytes else {
-        return Ok(None);
-    };
+    let [first, rest @ ..] = bytes else { return Ok(None) };
     // §5.2: RSV2 and RSV3 mean nothing to us.
     if first & 0x30 != 0 {
         return Err(Error::ReservedBits);
@@ -95,9 +93,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Error> {
     if opcode.is_control() && !fin {
         return Err(Error::ControlFragmented);
     }
-    let [second, rest @ ..] = rest else {
-        return Ok(None);
-    };
+    let [second, rest @ ..] = rest else { return Ok(None) };
     let short = second & 0x7f;
     if opcode.is_control() && short > 125 {
         return Err(Error::ControlTooLong);
@@ -127,9 +123,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Error> {
     }
     let mut header_len = 2 + len_bytes;
     let mask = if second & 0x80 != 0 {
-        let Some(key) = rest[len_bytes..].first_chunk::<4>() else {
-            return Ok(None);
-        };
+        let Some(key) = rest[len_bytes..].first_chunk::<4>() else { return Ok(None) };
         header_len += 4;
         Some(*key)
     } else {

@@ -153,9 +153,7 @@ impl Receiver {
 
     /// Takes payload of the current frame from the input.
     fn payload(&mut self, input: &[u8]) -> Result<usize, Error> {
-        let Some(partial) = &mut self.frame else {
-            return Ok(0);
-        };
+        let Some(partial) = &mut self.frame else { return Ok(0) };
         let n = usize::try_from(partial.left).unwrap_or(usize::MAX).min(input.len());
         let piece = self.gather.extend(&input[..n]);
         unmask_and_check(partial, piece, self.message, &mut self.utf8)?;
@@ -192,9 +190,7 @@ impl Receiver {
     /// # Errors
     /// As [`Receiver::next`].
     pub fn filled(&mut self, n: usize) -> Result<Incoming, Error> {
-        let Some(partial) = &mut self.frame else {
-            return Ok(Incoming::NeedData);
-        };
+        let Some(partial) = &mut self.frame else { return Ok(Incoming::NeedData) };
         let piece = self.gather.advance(n);
         unmask_and_check(partial, piece, self.message, &mut self.utf8)?;
         self.finished()
@@ -334,9 +330,7 @@ mod tests {
             let mut piece = &input[from..cut];
             from = cut;
             while own_buffer && waiting.is_empty() && !piece.is_empty() {
-                let Some(target) = receiver.read_target() else {
-                    break;
-                };
+                let Some(target) = receiver.read_target() else { break };
                 let n = target.len().min(piece.len());
                 target[..n].copy_from_slice(&piece[..n]);
                 piece = &piece[n..];

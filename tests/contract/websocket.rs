@@ -280,3 +280,33 @@ fn a_million_empty_fragments_and_a_ping_flood_are_stopped() {
     rig.feed(&frame(0x89, b"x"));
     assert_eq!(told(&log).last().unwrap(), "disconnect 1008 ");
 }
+
+#[test]
+fn a_pong_waits_behind_at_most_one_data_frame() {
+    let log = Log::default();
+    let mut rig = open(&log);
+    rig.peer.room = 1000;
+    // Echoes of 20 × 3 KB: the first is half sent when the peer stops reading.
+    rig.feed(&frame(0x82, &[7; 3000]).repeat(20));
+    let queued = rig.conn().queued();
+    assert!(queued > 50_000, "{queued}");
+    rig.feed(&frame(0x89, b"there?"));
+    rig.drain(usize::MAX);
+    let got = &rig.peer.got;
+    let pong = got.windows(8).position(|bytes| bytes == b"\x8a\x06there?").expect("a pong came");
+    assert_eq!(pong, 3004, "right behind the frame that was being sent");
+    assert_eq!(got.len(), 20 * 3004 + 8, "and nothing was lost");
+}
+
+#[test]
+fn a_peer_that_ends_in_the_middle_of_a_frame_is_told_1006_and_its_bytes_are_given_back() {
+    let log = Log::default();
+    let mut rig = open(&log);
+    let message = frame(0x82, &[1; 100_000]);
+    rig.feed(&message[..60_000]);
+    assert!(rig.conn().bytes_held() >= 59_000);
+    rig.eof();
+    assert!(!rig.is_open());
+    assert_eq!(told(&log).last().unwrap(), "disconnect 1006 ");
+    assert_eq!(rig.record.unwrap().cause.name(), "peer-vanished");
+}

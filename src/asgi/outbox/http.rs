@@ -9,6 +9,7 @@ use crate::asgi::order::{Http, HttpStep, Verdict};
 use crate::bytes::output::Output;
 use crate::http::head::Version;
 use crate::http::sender::{self, Field, Invalid, Request, Sender};
+use crate::http::status;
 
 /// The response of one HTTP scope.
 #[derive(Debug)]
@@ -191,9 +192,7 @@ impl HttpSide {
         output: &mut Output,
         env: &Env<'_>,
     ) -> Result<(), SendError> {
-        let Some(next) = self.step(HttpStep::Start, "http.response.start")? else {
-            return Ok(());
-        };
+        let Some(next) = self.step(HttpStep::Start, "http.response.start")? else { return Ok(()) };
         let mark = output.mark();
         if let Err(invalid) =
             self.sender.start(output.tail(), env.prefab, status, headers, trailers)
@@ -222,9 +221,7 @@ impl HttpSide {
             (false, false) => HttpStep::BodyLast,
             (false, true) => HttpStep::BodyLastThenTrailers,
         };
-        let Some(next) = self.step(step, "http.response.body")? else {
-            return Ok(());
-        };
+        let Some(next) = self.step(step, "http.response.body")? else { return Ok(()) };
         let payload = self.sender.piece(output.tail(), body.len(), more_body)?;
         self.order = next;
         if payload.send {
@@ -241,9 +238,7 @@ impl HttpSide {
         output: &mut Output,
     ) -> Result<(), SendError> {
         let step = if more_trailers { HttpStep::TrailersMore } else { HttpStep::TrailersLast };
-        let Some(next) = self.step(step, "http.response.trailers")? else {
-            return Ok(());
-        };
+        let Some(next) = self.step(step, "http.response.trailers")? else { return Ok(()) };
         // Behind a file that is still being sent they wait with it.
         let out = match &mut self.file {
             Some(file) => &mut file.after,
@@ -266,7 +261,7 @@ impl HttpSide {
             return Ok(());
         };
         let mut hint = Vec::new();
-        sender::write_status_line(&mut hint, 103);
+        status::write_status_line(&mut hint, 103);
         for link in links {
             sender::append_field(&mut hint, b"link", link)?;
         }
@@ -289,9 +284,7 @@ impl HttpSide {
 
     fn pathsend(&mut self, path: &std::path::Path, output: &mut Output) -> Result<(), SendError> {
         let step = if self.trailers { HttpStep::PathsendThenTrailers } else { HttpStep::Pathsend };
-        let Some(next) = self.step(step, "http.response.pathsend")? else {
-            return Ok(());
-        };
+        let Some(next) = self.step(step, "http.response.pathsend")? else { return Ok(()) };
         if !path.is_absolute() {
             return Err(Invalid::Path.into());
         }

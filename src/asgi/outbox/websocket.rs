@@ -135,9 +135,7 @@ impl WebSocketSide {
     /// Sends a Close of the server's own (an echo, a failed connection, a shutdown), unless one
     /// was sent. Tells whether it was sent now.
     pub fn close_by_server(&mut self, code: u16, reason: &str, output: &mut Output) -> bool {
-        let Ok(next) = self.closing.next(CloseEvent::SentClose) else {
-            return false;
-        };
+        let Ok(next) = self.closing.next(CloseEvent::SentClose) else { return false };
         self.closing = next;
         self.sent_code = code;
         sender::encode_close(output.tail(), code, reason);
@@ -251,9 +249,7 @@ impl WebSocketSide {
         output: &mut Output,
         env: &mut Env<'_>,
     ) -> Result<(), SendError> {
-        let Some(next) = self.step(WebSocketStep::Send, "websocket.send")? else {
-            return Ok(());
-        };
+        let Some(next) = self.step(WebSocketStep::Send, "websocket.send")? else { return Ok(()) };
         self.order = next;
         let payload = message.as_bytes();
         frame::encode(output.tail(), true, message.opcode(), payload.len());
@@ -267,9 +263,7 @@ impl WebSocketSide {
         output: &mut Output,
         env: &Env<'_>,
     ) -> Result<(), SendError> {
-        let Some(next) = self.step(WebSocketStep::Close, "websocket.close")? else {
-            return Ok(());
-        };
+        let Some(next) = self.step(WebSocketStep::Close, "websocket.close")? else { return Ok(()) };
         if next == WebSocket::Denied {
             // ASGI: a close before accept is a 403.
             let mark = output.mark();
@@ -315,9 +309,7 @@ impl WebSocketSide {
     ) -> Result<(), SendError> {
         let step =
             if more_body { WebSocketStep::DenyBodyMore } else { WebSocketStep::DenyBodyLast };
-        let Some(next) = self.step(step, "websocket.http.response.body")? else {
-            return Ok(());
-        };
+        let Some(next) = self.step(step, "websocket.http.response.body")? else { return Ok(()) };
         let handshake = self.handshake.as_mut().expect("it is kept until it is answered");
         let denial = handshake.denial.as_mut().expect("a denial body follows its start");
         let payload = denial.piece(output.tail(), body.len(), more_body)?;

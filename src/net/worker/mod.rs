@@ -8,14 +8,17 @@
 //! a read or write says "none now". A connection that has more to do than its budget allows, or
 //! whose bytes became usable without an event, goes on the run-again list.
 
+mod accept;
+mod lifespan;
+mod publish;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::commands::{Mail, WorkerMailbox};
-use super::lifespan::{LIFESPAN_KEY, Lifespan, Startup};
-use super::listener::is_out_of_descriptors;
+use super::lifespan::{LIFESPAN_KEY, Lifespan};
 use super::log_observer::LogObserver;
 use super::slab::{Key, Slab};
 use super::stats::Stats;
@@ -29,7 +32,7 @@ use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
 use crate::conn::call;
 use crate::conn::record::Record;
-use crate::conn::{Connection, Delivered, TURN_BUDGET, Turn};
+use crate::conn::{Connection, TURN_BUDGET, Turn};
 use crate::groups::Table;
 use crate::http::date::Prefab;
 use crate::http::head::FieldSpan;
@@ -246,82 +249,8 @@ impl<W: World, A: App> Worker<W, A> {
         Ok(())
     }
 
-    /// Tells the application that the server starts, and waits for its answer. Before the first
-    /// accept.
-    pub(crate) fn start_lifespan(&mut self) -> io::Result<Startup> {
-        let app = Arc::clone(&self.app);
-        let Some(lifespan) = Lifespan::call(&*app) else {
-            return Ok(Startup::None);
-        };
-        self.lifespan = Some(lifespan);
-        self.with_lifespan(Lifespan::startup);
-        self.wait_for_lifespan(true)?;
-        if self.ending.is_some() {
-            // Whoever asked for the end does not wait for a start, nor do we for a shutdown.
-            self.lifespan = None;
-            return Ok(Startup::None);
-        }
-        Ok(self.with_lifespan(|lifespan, _| lifespan.startup_outcome()).unwrap_or(Startup::None))
-    }
-
-    /// Tells the application that the server has ended, and waits for its answer. After the
-    /// last connection.
-    pub(crate) fn stop_lifespan(&mut self) -> io::Result<Result<(), String>> {
-        self.with_lifespan(Lifespan::shutdown);
-        self.wait_for_lifespan(false)?;
-        Ok(self.with_lifespan(|lifespan, _| lifespan.shutdown_outcome()).unwrap_or(Ok(())))
-    }
-
-    fn wait_for_lifespan(&mut self, starting: bool) -> io::Result<()> {
-        let deadline = self.world.now() + LIFESPAN_TIMEOUT;
-        let (mut ready, mut mails) = (Vec::new(), Vec::new());
-        loop {
-            let Some(lifespan) = &self.lifespan else {
-                return Ok(());
-            };
-            let now = self.world.now();
-            if !lifespan.is_waiting() || now >= deadline || (starting && self.ending.is_some()) {
-                return Ok(());
-            }
-            let until = lifespan.deadline().map_or(deadline, |timer| timer.min(deadline));
-            let timeout = until.saturating_duration_since(now) + Duration::from_millis(1);
-            self.world.wait(Some(timeout), &mut ready)?;
-            self.begin_round();
-            for event in ready.drain(..) {
-                self.note(event, &mut mails);
-            }
-            for mail in mails.drain(..) {
-                match mail {
-                    Mail::Shutdown if starting => self.ending = Some(self.tools.now),
-                    Mail::Shutdown => {}
-                    other => self.mail(other),
-                }
-            }
-            self.with_lifespan(Lifespan::time);
-        }
-    }
-
-    /// Lends the lifespan what a callback may need.
-    fn with_lifespan<R>(
-        &mut self,
-        then: impl FnOnce(&mut Lifespan<A::Handler>, &mut Env<'_>) -> R,
-    ) -> Option<R> {
-        let lifespan = self.lifespan.as_mut()?;
-        let mut budget = 0;
-        let mut sink = NoSink;
-        let mut turn = self.tools.turn(&mut sink, &mut budget);
-        let result = then(lifespan, &mut turn.env);
-        // A lifespan may publish; it cannot join.
-        if !self.tools.effects.is_empty() {
-            self.apply_effects(LIFESPAN_KEY);
-        }
-        Some(result)
-    }
-
     fn is_over(&self) -> bool {
-        let Some(deadline) = self.ending else {
-            return false;
-        };
+        let Some(deadline) = self.ending else { return false };
         self.connections.len() == 0 || self.tools.now >= deadline
     }
 
@@ -355,9 +284,7 @@ impl<W: World, A: App> Worker<W, A> {
             Ready::Mailbox => self.mailbox.take(mails),
             Ready::Socket(key, readiness) => {
                 // An unknown key is an event of a connection that ended in this round.
-                let Some(entry) = self.connections.get_mut(key) else {
-                    return;
-                };
+                let Some(entry) = self.connections.get_mut(key) else { return };
                 entry.ready.readable |= readiness.readable || readiness.read_closed;
                 entry.ready.writable |= readiness.writable;
                 entry.ready.read_closed |= readiness.read_closed;
@@ -393,9 +320,7 @@ impl<W: World, A: App> Worker<W, A> {
 
     /// Calls into a connection outside of its own turn; the turn follows in this round.
     fn enter(&mut self, key: Key, then: impl FnOnce(&mut Connection<A::Handler>, &mut Turn<'_>)) {
-        let Some(entry) = self.connections.get_mut(key) else {
-            return;
-        };
+        let Some(entry) = self.connections.get_mut(key) else { return };
         let mut budget = TURN_BUDGET;
         let Entry { stream, conn, ready, .. } = entry;
         let mut sink = SocketSink { stream, writable: &mut ready.writable };
@@ -409,18 +334,14 @@ impl<W: World, A: App> Worker<W, A> {
     fn serve_run_again(&mut self) {
         // Only those that are on the list now: who comes back waits for the next round.
         for _ in 0..self.run_again.len() {
-            let Some(key) = self.run_again.pop_front() else {
-                return;
-            };
+            let Some(key) = self.run_again.pop_front() else { return };
             self.serve(key);
         }
     }
 
     /// One turn of one connection: reads while there is something and it may, then writes once.
     fn serve(&mut self, key: Key) {
-        let Some(entry) = self.connections.get_mut(key) else {
-            return;
-        };
+        let Some(entry) = self.connections.get_mut(key) else { return };
         entry.queued = false;
         let Entry { stream, conn, ready, .. } = entry;
         let mut budget = TURN_BUDGET;
@@ -479,9 +400,7 @@ impl<W: World, A: App> Worker<W, A> {
         if !self.tools.effects.is_empty() {
             self.apply_effects(key);
         }
-        let Some(entry) = self.connections.get_mut(key) else {
-            return;
-        };
+        let Some(entry) = self.connections.get_mut(key) else { return };
         let held = entry.conn.bytes_held();
         if held != entry.held {
             self.stats.held(entry.held, held);
@@ -524,9 +443,7 @@ impl<W: World, A: App> Worker<W, A> {
     }
 
     fn remove(&mut self, key: Key) {
-        let Some(entry) = self.connections.remove(key) else {
-            return;
-        };
+        let Some(entry) = self.connections.remove(key) else { return };
         self.table.leave_all(key.slot);
         self.stats.held(entry.held, 0);
         let Entry { mut stream, conn, mut ready, admitted, .. } = entry;
@@ -544,160 +461,11 @@ impl<W: World, A: App> Worker<W, A> {
         }
     }
 
-    /// Accepts who waits, up to a budget.
-    fn accept(&mut self) {
-        if self.accept_retry.is_some_and(|at| self.tools.now >= at) {
-            self.accept_retry = None;
-            self.acceptable = true;
-        }
-        if !self.acceptable || self.accept_retry.is_some() || self.ending.is_some() {
-            return;
-        }
-        for _ in 0..ACCEPTS {
-            match self.world.accept() {
-                Ok((stream, addresses)) => self.welcome(stream, addresses),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.acceptable = false;
-                    return;
-                }
-                // The peer left before it was accepted, or a signal came: the next one.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-                    ) => {}
-                Err(error) => return self.accept_failed(&error),
-            }
-        }
-    }
-
-    /// No new event will announce those who wait already: a deadline of our own does.
-    fn accept_failed(&mut self, error: &io::Error) {
-        self.accept_retry = Some(self.tools.now + ACCEPT_RETRY);
-        if is_out_of_descriptors(error) {
-            log::warn!(
-                "cannot accept: no file descriptor left ({} connections on this worker); \
-                 raise the limit with `ulimit -n` or set max_connections below it",
-                self.connections.len()
-            );
-        } else {
-            log::warn!("cannot accept: {error}");
-        }
-    }
-
-    fn welcome(&mut self, mut stream: W::Stream, addresses: crate::conn::Addresses) {
-        let key = self.connections.next_key();
-        if let Err(error) = self.world.register(&mut stream, key) {
-            return log::warn!("a connection could not be watched: {error}");
-        }
-        let connections = self.stats.opened();
-        let max = self.tools.config.max_connections.unwrap_or(usize::MAX);
-        let admitted = self.stats.admit(max);
-        let mut budget = 0;
-        // A fresh socket can be written to, and often the first bytes are there already; but
-        // reading before its event came would nearly always be one read too many.
-        let mut ready = Readiness { writable: true, ..Readiness::default() };
-        let mut sink = SocketSink { stream: &mut stream, writable: &mut ready.writable };
-        let mut turn = self.tools.turn(&mut sink, &mut budget);
-        let mut conn = Connection::new(key.slot, key.generation, addresses, &turn.env);
-        if !admitted {
-            if connections > max.saturating_add(REFUSALS) {
-                conn.abort(&mut turn);
-            } else {
-                conn.refuse_for_load(&mut turn);
-            }
-        }
-        let entry = Entry {
-            stream,
-            conn,
-            ready,
-            admitted,
-            queued: false,
-            shut: false,
-            armed: None,
-            held: 0,
-        };
-        let inserted = self.connections.insert(entry);
-        debug_assert_eq!(inserted, key);
-        self.after_accept(key);
-    }
-
-    fn after_accept(&mut self, key: Key) {
-        self.enter(key, |_, _| {});
-    }
-
-    /// Gives the publications of this round to the members of their groups: for each member all
-    /// of them in order, then one write.
-    fn publish(&mut self) {
-        if self.publications.is_empty() {
-            return;
-        }
-        let parcels = std::mem::take(&mut self.publications);
-        // (member, publication): sorted by member, the order of publications kept.
-        let mut due: Vec<(u32, u32)> = Vec::new();
-        for (index, parcel) in parcels.iter().enumerate() {
-            let members = self.table.members(parcel.publication().group());
-            due.extend(members.iter().map(|&member| (member, index as u32)));
-        }
-        let one_group =
-            parcels.iter().all(|p| p.publication().group() == parcels[0].publication().group());
-        if parcels.len() > 1 {
-            if one_group {
-                // The members are the same for each: no need to sort.
-                due.truncate(due.len() / parcels.len());
-            } else {
-                due.sort_by_key(|(member, _)| *member);
-            }
-        }
-        let mut counts = vec![(0usize, 0usize); parcels.len()];
-        let all: Vec<u32> = (0..parcels.len() as u32).collect();
-        let mut at = 0;
-        while at < due.len() {
-            let member = due[at].0;
-            let end = at + due[at..].iter().take_while(|(m, _)| *m == member).count();
-            if one_group {
-                self.deliver(member, all.iter().copied(), &parcels, &mut counts);
-            } else {
-                let indexes: Vec<u32> = due[at..end].iter().map(|(_, index)| *index).collect();
-                self.deliver(member, indexes.into_iter(), &parcels, &mut counts);
-            }
-            at = end;
-        }
-        for (parcel, (queued, skipped)) in parcels.iter().zip(counts) {
-            parcel.publication().count(queued, skipped);
-        }
-    }
-
-    fn deliver(
-        &mut self,
-        member: u32,
-        indexes: impl Iterator<Item = u32>,
-        parcels: &[Parcel],
-        counts: &mut [(usize, usize)],
-    ) {
-        let Some(key) = self.connections.at(member) else {
-            return;
-        };
-        let high_water = self.tools.config.high_water;
-        self.enter(key, |conn, _| {
-            for index in indexes {
-                let index = index as usize;
-                match conn.deliver(parcels[index].publication(), high_water) {
-                    Delivered::Queued => counts[index].0 += 1,
-                    Delivered::Full => counts[index].1 += 1,
-                    Delivered::NotOpen => {}
-                }
-            }
-        });
-    }
-
     /// Tells connections that their deadline has passed.
     fn expire(&mut self) {
         let now = self.tools.now;
         while let Some((at, key)) = self.timers.due(now) {
-            let Some(entry) = self.connections.get_mut(key) else {
-                continue;
-            };
+            let Some(entry) = self.connections.get_mut(key) else { continue };
             if entry.armed != Some(at) {
                 // An earlier entry took its place.
                 continue;

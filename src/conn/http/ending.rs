@@ -1,0 +1,190 @@
+//! How HTTP on a connection ends: refusals, cuts, the peer's FIN, deadlines, shutdown.
+
+use super::{Due, Exchange};
+use crate::asgi::order;
+use crate::asgi::outbox::Side;
+use crate::asgi::{Event, Handler, Outbox};
+use crate::conn::call;
+use crate::conn::record::{Cause, Deadline};
+use crate::conn::trace::Trace;
+use crate::conn::{Connection, Role, Turn};
+use crate::http::cycle::{Cycle, Step};
+use crate::http::sender::{Field, Request, Sender};
+use crate::http::{Error, Version};
+use crate::ws::handshake::Refusal;
+
+impl<H: Handler> Connection<H> {
+    /// There are more connections than allowed: a newcomer is told so at once.
+    pub fn refuse_for_load(&mut self, turn: &mut Turn<'_>) {
+        let text = "the server has as many connections as it may have: try again later\n";
+        self.answer(503, &[(b"retry-after", b"1")], text, Cause::Load, turn);
+    }
+
+    /// A rule of HTTP is broken: answers, if nothing was answered yet, and ends the connection.
+    /// After it nothing more is read as a request. Gives 0, as the number of bytes used.
+    pub(super) fn refuse(&mut self, error: Error, turn: &mut Turn<'_>) -> usize {
+        self.trace(turn, &Trace::RequestRefused(error));
+        log::debug!("request refused: {error}");
+        let text = format!("{}\n", error);
+        self.answer(error.status(), &[], &text, Cause::RequestRefused(error), turn);
+        0
+    }
+
+    pub(super) fn refuse_handshake(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
+        self.trace(turn, &Trace::HandshakeRefused(refusal));
+        log::debug!("handshake refused: {} ({})", refusal.rule(), refusal.section());
+        let text = format!("{} ({})\n", refusal.rule(), refusal.section());
+        let cause = Cause::HandshakeRefused(refusal);
+        self.answer(refusal.status(), refusal.fields(), &text, cause, turn);
+    }
+
+    /// Answers in the server's own name and ends the connection.
+    pub(super) fn answer(
+        &mut self,
+        status: u16,
+        extra: &[Field<'_>],
+        text: &str,
+        cause: Cause,
+        turn: &mut Turn<'_>,
+    ) {
+        self.set_cause(cause);
+        let (begun, is_head) = match &self.role {
+            Role::Http(role) => {
+                let begun = |e: &Exchange<H>| e.side.order() != order::Http::AwaitStart;
+                (role.exchange.as_ref().is_some_and(begun), role.is_head)
+            }
+            Role::WebSocket(_) => (false, false),
+        };
+        self.http_scope_lost(turn);
+        if !begun {
+            let mut sender = Sender::new(Request {
+                version: Version::Http11,
+                is_head,
+                persist: false,
+                te_trailers: false,
+            });
+            let mut fields: Vec<Field<'_>> = vec![(b"content-type", b"text/plain; charset=utf-8")];
+            fields.extend_from_slice(extra);
+            let out = self.output.tail();
+            let sent = sender
+                .start(out, turn.env.prefab, status, &fields, false)
+                .and_then(|()| sender.piece(out, text.len(), false));
+            debug_assert!(sent.is_ok(), "our own fields are valid");
+            if !is_head {
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+        if let Some(role) = self.http() {
+            role.step(Step::Close);
+            role.due = Due::Nothing;
+        }
+        self.close(cause, true);
+    }
+
+    /// The response cannot be completed: what was encoded is sent, then the connection ends
+    /// without the end of the body, so that the peer sees it (RFC 9112 §8).
+    pub(super) fn cut(&mut self, cause: Cause, turn: &mut Turn<'_>) {
+        self.set_cause(cause);
+        self.http_scope_lost(turn);
+        if let Some(role) = self.http() {
+            role.step(Step::Close);
+            role.due = Due::Nothing;
+        }
+        self.close(cause, false);
+    }
+
+    /// The scope ends before its response is complete: tells the handler, drops it.
+    pub(in crate::conn) fn http_scope_lost(&mut self, turn: &mut Turn<'_>) {
+        let Role::Http(role) = &mut self.role else { return };
+        let Some(Exchange { handler, mut side, .. }) = role.exchange.take() else { return };
+        side.peer_left();
+        // Handles miss from now on, before anybody can hear of the end.
+        if let Some(cell) = &self.core.cell {
+            cell.end();
+        }
+        if let Some(mut handler) = handler {
+            let effects = turn.env.effects.len();
+            let mut out = Outbox::new(
+                Side::Http(&mut side),
+                &mut self.core,
+                &mut self.output,
+                turn.env.reborrow(),
+                self.slot,
+                self.generation,
+            );
+            if let Err(failure) = call::tell(&mut handler, Event::HttpDisconnect, &mut out) {
+                turn.env.effects.truncate(effects);
+                failure.log("http.disconnect");
+            }
+            call::drop_guarded(handler);
+        }
+        self.core.end();
+    }
+
+    /// A FIN while this connection speaks HTTP.
+    pub(in crate::conn) fn http_peer_ended(&mut self, turn: &mut Turn<'_>) {
+        let Role::Http(role) = &mut self.role else { return };
+        let begun = |e: &Exchange<H>| e.side.order().has_begun() || e.side.has_file();
+        let begun = role.exchange.as_ref().is_some_and(begun);
+        match role.cycle {
+            Cycle::Idle => self.close(Cause::PeerClosed, false),
+            // RFC 9112 §8: an incomplete request. Whoever sent it does not listen for an answer.
+            Cycle::Head => self.close(Cause::PeerVanished, false),
+            Cycle::Exchange => {
+                self.http_scope_lost(turn);
+                self.close(Cause::PeerVanished, false);
+            }
+            // A client that shut its writing side may still read (a "half-close"): an answer
+            // that has begun is completed.
+            Cycle::Answering if begun => {}
+            // One that has not begun counts as unwanted.
+            Cycle::Answering => {
+                self.http_scope_lost(turn);
+                self.close(Cause::PeerVanished, false);
+            }
+            Cycle::Draining => self.close(Cause::PeerVanished, false),
+            Cycle::Closing | Cycle::Upgraded => {}
+        }
+        if begun && let Some(exchange) = self.http().and_then(|role| role.exchange.as_mut()) {
+            exchange.side.do_not_persist();
+        }
+    }
+
+    /// A deadline of HTTP may have passed.
+    pub(in crate::conn) fn http_time(&mut self, turn: &mut Turn<'_>) {
+        if self.unread_since.is_some() {
+            return;
+        }
+        let now = turn.env.now;
+        let Some(role) = self.http() else { return };
+        match role.due {
+            Due::Idle(at) if now >= at => self.close(Cause::DeadlinePassed(Deadline::Idle), false),
+            Due::Head(at) if now >= at => {
+                if self.received == 0 {
+                    // It never said anything: nobody to answer.
+                    self.close(Cause::RequestRefused(Error::HeadTimeout), false);
+                } else {
+                    self.refuse(Error::HeadTimeout, turn);
+                }
+            }
+            // The response is complete already: nothing to add.
+            Due::Body(at, _) if now >= at && role.cycle == Cycle::Draining => {
+                self.close(Cause::BodyUnread, false);
+            }
+            Due::Body(at, error) if now >= at => {
+                self.refuse(error, turn);
+            }
+            _ => {}
+        }
+    }
+
+    /// The server is ending.
+    pub(in crate::conn) fn http_shutdown(&mut self, _turn: &mut Turn<'_>) {
+        let Role::Http(role) = &mut self.role else { return };
+        match (role.cycle, &mut role.exchange) {
+            (Cycle::Idle | Cycle::Head | Cycle::Draining, _) => self.close(Cause::Shutdown, false),
+            (_, Some(exchange)) => exchange.side.do_not_persist(),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Drives HTTP scopes: one request after the other on one connection (RFC 9112 §9.3).
+
+mod begin;
+mod ending;
+mod response;
+
+use std::time::{Duration, Instant};
+
+use super::record::Cause;
+use super::{Connection, Phase, REQUEST_COST, Role, Turn};
+use crate::asgi::env::after;
+use crate::asgi::order;
+use crate::asgi::outbox::HttpSide;
+use crate::asgi::{App, Event, Handler};
+use crate::http::Error;
+use crate::http::cycle::{Cycle, Step};
+use crate::http::head;
+use crate::http::receiver::{HeadStep, Receiver};
+use crate::http::sender::Request;
+
+/// What is left of a body after the response is complete is read and dropped up to this size;
+/// if more is to come the connection ends instead (bytes).
+const DRAIN_BODY: u64 = 64 * 1024;
+/// The least rate of a body counts after this time.
+const RATE_GRACE: Duration = Duration::from_secs(5);
+/// A file is read in pieces of this size.
+const FILE_PIECE: usize = 64 * 1024;
+
+/// What the peer is expected to do next, and by when.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    /// Begin a request.
+    Idle(Instant),
+    /// Complete a head.
+    Head(Instant),
+    /// Send some byte of the body; the error tells which of two rules is the stricter one.
+    Body(Instant, Error),
+    /// Nothing.
+    Nothing,
+}
+
+/// The state of a connection that speaks HTTP.
+pub(super) struct HttpRole<H> {
+    cycle: Cycle,
+    receiver: Receiver,
+    /// The exchange that is going on; none between requests.
+    exchange: Option<Exchange<H>>,
+    due: Due,
+    /// When the body began, and by when its rate must have been kept.
+    body_began: Instant,
+    /// Bytes of the body that were dropped after the response was complete.
+    drained: u64,
+    /// The request is a HEAD: no answer to it has a body, not even a refusal.
+    is_head: bool,
+}
+
+/// One request and its response.
+struct Exchange<H> {
+    /// None if the application does not want the scope, or is done with it.
+    handler: Option<H>,
+    side: HttpSide,
+    request: Request,
+    /// The client waits for a 100 before it sends the body.
+    expecting: bool,
+}
+
+impl<H> HttpRole<H> {
+    pub(super) fn new(first_head_due: Instant) -> Self {
+        Self {
+            cycle: Cycle::Idle,
+            receiver: Receiver::default(),
+            exchange: None,
+            due: Due::Head(first_head_due),
+            body_began: first_head_due,
+            drained: 0,
+            is_head: false,
+        }
+    }
+
+    pub(super) fn takes_input(&self, paused: bool) -> bool {
+        match self.cycle {
+            Cycle::Idle | Cycle::Head | Cycle::Draining => true,
+            Cycle::Exchange => !paused,
+            Cycle::Answering | Cycle::Closing | Cycle::Upgraded => false,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.due {
+            Due::Idle(at) | Due::Head(at) | Due::Body(at, _) => Some(at),
+            Due::Nothing => None,
+        }
+    }
+
+    pub(super) fn shift_deadlines(&mut self, pause: Duration) {
+        self.body_began += pause;
+        match &mut self.due {
+            Due::Idle(at) | Due::Head(at) | Due::Body(at, _) => *at = after(*at, pause),
+            Due::Nothing => {}
+        }
+    }
+
+    pub(super) fn side_mut(&mut self) -> Option<&mut HttpSide> {
+        self.exchange.as_mut().map(|exchange| &mut exchange.side)
+    }
+
+    /// Is an answer due that the application has not begun?
+    pub(super) fn waits_for_app(&self) -> bool {
+        let begun = |e: &Exchange<H>| e.side.order() != order::Http::AwaitStart;
+        self.cycle == Cycle::Answering && !self.exchange.as_ref().is_some_and(begun)
+    }
+
+    pub(super) fn has_file(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| exchange.side.has_file())
+    }
+
+    /// The cycle goes on. The law is checked by tests; a step it does not know ends the
+    /// connection instead of the worker.
+    fn step(&mut self, step: Step) {
+        self.cycle = self.cycle.next(step).unwrap_or_else(|illegal| {
+            debug_assert!(false, "{illegal:?}");
+            Cycle::Closing
+        });
+    }
+
+    /// A piece of the body arrived: the next one is due in time, and the rate must be kept.
+    fn body_progress(&mut self, turn: &Turn<'_>) {
+        let config = turn.env.config;
+        let next = after(turn.env.now, config.body_timeout);
+        let by_rate =
+            self.receiver.received().saturating_mul(1000).checked_div(config.min_body_rate).map(
+                |millis| after(self.body_began, RATE_GRACE.max(Duration::from_millis(millis))),
+            );
+        self.due = match by_rate {
+            Some(by_rate) if by_rate < next => Due::Body(by_rate, Error::BodyTooSlow),
+            _ => Due::Body(next, Error::BodyTimeout),
+        };
+    }
+}
+
+impl<H: Handler> Connection<H> {
+    fn http(&mut self) -> Option<&mut HttpRole<H>> {
+        match &mut self.role {
+            Role::Http(role) => Some(role),
+            Role::WebSocket(_) => None,
+        }
+    }
+
+    /// Uses bytes as requests and bodies until they are used up, an answer is due first, or the
+    /// protocol changes.
+    pub(super) fn pump_http<A>(&mut self, app: &A, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize
+    where
+        A: App<Handler = H>,
+    {
+        let mut used = 0;
+        while used < bytes.len() && self.phase == Phase::Active {
+            let Role::Http(role) = &mut self.role else { break };
+            let rest = &mut bytes[used..];
+            let n = match role.cycle {
+                Cycle::Idle | Cycle::Head => self.receive_head(app, rest, turn),
+                Cycle::Exchange => self.receive_body(rest, turn),
+                Cycle::Draining => self.drain_body(rest, turn),
+                Cycle::Answering => {
+                    self.stalled = true;
+                    break;
+                }
+                Cycle::Closing | Cycle::Upgraded => break,
+            };
+            used += n;
+            if n == 0 {
+                break;
+            }
+        }
+        used
+    }
+
+    /// Looks for a head and begins its exchange; tells how many bytes were used.
+    fn receive_head<A>(&mut self, app: &A, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize
+    where
+        A: App<Handler = H>,
+    {
+        if !self.may_proceed(REQUEST_COST, turn) {
+            return 0;
+        }
+        let Role::Http(role) = &mut self.role else { return 0 };
+        if role.cycle == Cycle::Idle {
+            role.step(Step::FirstByte);
+            if let Due::Idle(_) = role.due {
+                role.due = Due::Head(after(turn.env.now, turn.env.config.head_timeout));
+            }
+        }
+        let config = turn.env.config;
+        let limits = head::Limits { max_head: config.max_head, max_fields: config.max_fields };
+        match role.receiver.head(bytes, turn.fields, limits) {
+            Ok(HeadStep::NeedData) => {
+                role.is_head = false;
+                0
+            }
+            Ok(HeadStep::Skip(n)) => n,
+            Ok(HeadStep::Head(head)) => {
+                let (head_bytes, rest) = bytes.split_at_mut(head.len);
+                head.len + self.begin_exchange(app, head, head_bytes, rest, turn)
+            }
+            Err(error) => {
+                self.refuse(error, turn);
+                bytes.len()
+            }
+        }
+    }
+
+    /// Takes a piece of the body and tells it.
+    fn receive_body(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
+        if !self.may_proceed(1, turn) {
+            return 0;
+        }
+        let Role::Http(role) = &mut self.role else { return 0 };
+        let piece = match role.receiver.body(bytes, turn.env.config.max_body) {
+            Ok(piece) => piece,
+            Err(error) => {
+                self.refuse(error, turn);
+                return bytes.len();
+            }
+        };
+        if piece.end {
+            role.step(Step::BodyComplete);
+            role.due = Due::Nothing;
+        } else {
+            role.body_progress(turn);
+        }
+        if let Some(exchange) = &mut role.exchange {
+            // The client did not wait for the 100 after all.
+            exchange.expecting = false;
+        }
+        if piece.data > 0 || piece.end {
+            let body = &bytes[..piece.data];
+            self.tell_http(Event::HttpRequest { body, more_body: !piece.end }, turn);
+        }
+        piece.consumed
+    }
+
+    /// The response is complete; takes what is left of the body and drops it.
+    fn drain_body(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
+        if !self.may_proceed(1, turn) {
+            return 0;
+        }
+        let Role::Http(role) = &mut self.role else { return 0 };
+        let Ok(piece) = role.receiver.body(bytes, turn.env.config.max_body) else {
+            self.close(Cause::BodyUnread, true);
+            return bytes.len();
+        };
+        role.drained += piece.consumed as u64;
+        if piece.end {
+            role.step(Step::BodyComplete);
+            role.due = Due::Idle(after(turn.env.now, turn.env.config.idle_timeout));
+        } else if role.drained > DRAIN_BODY {
+            self.close(Cause::BodyUnread, true);
+        } else {
+            role.body_progress(turn);
+        }
+        piece.consumed
+    }
+
+    /// The application resumed: a 100 that was held back goes out.
+    pub(super) fn http_resumed(&mut self, turn: &mut Turn<'_>) {
+        self.send_continue(turn);
+    }
+}

@@ -1,0 +1,197 @@
+//! The handler is told events and answers: from the first byte of a response to the last.
+
+use std::io::Read as _;
+
+use super::{DRAIN_BODY, Due, Exchange, FILE_PIECE, HttpRole};
+use crate::asgi::env::after;
+use crate::asgi::order;
+use crate::asgi::outbox::{HttpSide, Side};
+use crate::asgi::{Event, Handler, Outbox};
+use crate::conn::call::{self, Failure};
+use crate::conn::record::Cause;
+use crate::conn::trace::Trace;
+use crate::conn::{Connection, Role, Turn};
+use crate::http::cycle::{Cycle, Step};
+use crate::http::sender::Field;
+
+impl<H: Handler> Connection<H> {
+    /// Tells the handler of the current exchange an event and settles what follows.
+    pub(in crate::conn) fn tell_http(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
+        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else { return };
+        let Exchange { handler: Some(handler), side, .. } = exchange else { return };
+        let effects = turn.env.effects.len();
+        let name = event.name();
+        let mut out = Outbox::new(
+            Side::Http(side),
+            &mut self.core,
+            &mut self.output,
+            turn.env.reborrow(),
+            self.slot,
+            self.generation,
+        );
+        match call::tell(handler, event, &mut out) {
+            Ok(()) | Err(Failure::Closed) => self.settle_http(turn),
+            Err(failure) => {
+                turn.env.effects.truncate(effects);
+                failure.log(name);
+                self.http_failed(turn);
+            }
+        }
+    }
+
+    /// The handler failed: a 500 if the response has not left, else the connection is cut.
+    pub(in crate::conn) fn http_failed(&mut self, turn: &mut Turn<'_>) {
+        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else { return };
+        if exchange.side.order() == order::Http::Done {
+            return self.settle_http(turn);
+        }
+        if exchange.side.take_back(&mut self.output) {
+            // ASGI: an application that raises ends its instance and its connection.
+            exchange.side.do_not_persist();
+            self.answer_for_app(500, "the application failed\n", turn);
+        } else {
+            // It has ended itself: it is not told an end.
+            if let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role
+                && let Some(handler) = exchange.handler.take()
+            {
+                call::drop_guarded(handler);
+            }
+            self.cut(Cause::HandlerFailed, turn);
+        }
+    }
+
+    /// After a callback: the head is on its way; is the response complete, can it still be?
+    pub(in crate::conn) fn settle_http(&mut self, turn: &mut Turn<'_>) {
+        let can_still_answer = self.core.can_still_answer();
+        let paused = self.core.paused;
+        let Role::Http(role) = &mut self.role else { return };
+        let Some(exchange) = &mut role.exchange else { return };
+        exchange.side.release_head(&mut self.output);
+        if self.core.is_lost() {
+            // The end of the turn tells and ends it.
+            return;
+        }
+        if exchange.side.is_complete() {
+            return self.finish_response(turn);
+        }
+        if exchange.side.has_file() {
+            return self.pump_file(turn);
+        }
+        if exchange.expecting && !paused {
+            // No answer was begun: the client may send the body.
+            return self.send_continue(turn);
+        }
+        let more_to_come = role.cycle == Cycle::Exchange && !paused;
+        if more_to_come || can_still_answer {
+            return;
+        }
+        // Nothing is left that could answer: no handle, no timer, no piece of the body.
+        match exchange.side.order() {
+            order::Http::AwaitStart => {
+                log::error!(
+                    "the handler returned without an answer and kept nothing to answer with"
+                );
+                self.answer_for_app(500, "the application gave no answer\n", turn);
+            }
+            order::Http::AwaitTrailers => {
+                log::error!("the handler announced trailers and sent none");
+                exchange.side.end_without_trailers(&mut self.output);
+                self.finish_response(turn);
+            }
+            _ => {
+                log::error!("the handler began a response and kept nothing to complete it with");
+                self.cut(Cause::HandlerFailed, turn);
+            }
+        }
+    }
+
+    /// Sends the 100 that a client waits for, unless an answer was begun or the application
+    /// pauses.
+    pub(super) fn send_continue(&mut self, turn: &mut Turn<'_>) {
+        let paused = self.core.paused;
+        let Some(role) = self.http() else { return };
+        let Some(exchange) = &mut role.exchange else { return };
+        if !exchange.expecting || paused || exchange.side.order() != order::Http::AwaitStart {
+            return;
+        }
+        exchange.expecting = false;
+        exchange.side = HttpSide::new(exchange.request);
+        self.output.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        self.trace(turn, &Trace::ContinueSent);
+    }
+
+    /// Answers in the application's place, in order with everything else; the exchange goes on
+    /// like any other.
+    pub(super) fn answer_for_app(&mut self, status: u16, text: &str, turn: &mut Turn<'_>) {
+        if let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role {
+            if let Some(handler) = exchange.handler.take() {
+                call::drop_guarded(handler);
+            }
+            self.core.end();
+        }
+        let fields: &[Field<'_>] = &[(b"content-type", b"text/plain; charset=utf-8")];
+        let sent = self.with_outbox(turn, |out| out.respond(status, fields, text.as_bytes()));
+        if matches!(sent, Some(Ok(_))) {
+            self.settle_http(turn);
+        } else {
+            self.cut(Cause::HandlerFailed, turn);
+        }
+    }
+
+    /// The response is complete to its last byte.
+    pub(super) fn finish_response(&mut self, turn: &mut Turn<'_>) {
+        let Role::Http(role) = &mut self.role else { return };
+        let Some(exchange) = &mut role.exchange else { return };
+        let (status, persists) =
+            (exchange.side.sender().status(), exchange.side.sender().persists());
+        let short = exchange.side.sender().is_short();
+        if let Some(handler) = exchange.handler.take() {
+            call::drop_guarded(handler);
+        }
+        role.exchange = None;
+        self.core.end();
+        role.step(Step::ResponseComplete);
+        let left = match role.cycle {
+            Cycle::Draining => role.receiver.body_left().unwrap_or(0),
+            _ => 0,
+        };
+        if role.cycle == Cycle::Idle {
+            role.due = Due::Idle(after(turn.env.now, turn.env.config.idle_timeout));
+        }
+        self.trace(turn, &Trace::ResponseComplete { status, persists });
+        if short {
+            // RFC 9110 §8.6: fewer bytes than announced. Never padded: the peer must see it.
+            log::error!("the response body is shorter than its content-length: connection cut");
+            self.close(Cause::HandlerFailed, false);
+        } else if left > DRAIN_BODY {
+            self.close(Cause::BodyUnread, true);
+        } else if !persists || self.draining {
+            let cause = if self.draining { Cause::Shutdown } else { Cause::NotPersistent };
+            self.close(cause, true);
+        }
+    }
+
+    /// Reads on in the file that is the body, while the peer takes it.
+    pub(in crate::conn) fn pump_file(&mut self, turn: &mut Turn<'_>) {
+        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else { return };
+        let Some(mut body) = exchange.side.take_file() else { return };
+        if self.output.len() <= turn.env.config.low_water {
+            let piece = body.left.min(FILE_PIECE as u64);
+            let read = (&mut body.file).take(piece).read_to_end(self.output.tail());
+            match read {
+                Ok(n) if n as u64 == piece => body.left -= piece,
+                // Shorter than it was when its length was announced.
+                _ => {
+                    log::error!("a file could not be read to its end while it was sent");
+                    return self.cut(Cause::HandlerFailed, turn);
+                }
+            }
+        }
+        if body.left > 0 {
+            exchange.side.put_file(body);
+            return;
+        }
+        self.output.tail().extend_from_slice(&body.after);
+        self.settle_http(turn);
+    }
+}

@@ -1,0 +1,108 @@
+//! What a worker asks of a connection; nothing here changes anything.
+
+use std::time::Instant;
+
+use super::{Connection, Phase, READ_AHEAD, Role};
+use crate::asgi::env::after;
+use crate::asgi::{Config, Handler};
+
+impl<H: Handler> Connection<H> {
+    /// Is it over, and to be removed?
+    #[inline]
+    pub fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Is there something to do that no event of the socket will announce?
+    #[inline]
+    pub fn has_work(&self, config: &Config) -> bool {
+        self.phase != Phase::Ended
+            && (self.drain_due
+                || (self.stalled && self.takes_input(config))
+                || (self.has_file() && self.output.is_empty()))
+    }
+
+    /// Should the socket be read?
+    #[inline]
+    pub fn wants_read(&self, config: &Config) -> bool {
+        if self.eof {
+            return false;
+        }
+        match self.phase {
+            Phase::Active => {
+                // While the parser needs bytes it gets them, up to its own limits; the cap is
+                // for bytes that cannot be used yet.
+                self.takes_input(config)
+                    || (self.reads_ahead(config) && self.input.len() < READ_AHEAD)
+            }
+            Phase::Closing { .. } => false,
+            Phase::Lingering { .. } => true,
+            Phase::Ended => false,
+        }
+    }
+
+    /// Must the writing side be shut now? True while it lingers; shutting twice is harmless.
+    pub fn is_lingering(&self) -> bool {
+        matches!(self.phase, Phase::Lingering { .. })
+    }
+
+    /// Do bytes wait for the socket to take them?
+    #[inline]
+    pub fn wants_write(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// The next time at which [`Connection::time`] must be called.
+    pub fn deadline(&self, config: &Config) -> Option<Instant> {
+        if let Phase::Lingering { until, .. } = self.phase {
+            return Some(until);
+        }
+        let write = self.write_blocked.map(|(since, _)| after(since, config.write_timeout));
+        let role = match &self.role {
+            _ if self.phase != Phase::Active => None,
+            Role::Http(role) if self.unread_since.is_none() => role.deadline(),
+            Role::WebSocket(role) => role.deadline(self.unread_since.is_some()),
+            Role::Http(_) => None,
+        };
+        [write, role, self.core.timer].into_iter().flatten().min()
+    }
+
+    /// Is it a WebSocket that is open?
+    #[inline]
+    pub fn is_open_websocket(&self) -> bool {
+        match &self.role {
+            Role::WebSocket(role) => self.phase == Phase::Active && role.is_open(),
+            Role::Http(_) => false,
+        }
+    }
+
+    /// Bytes of memory that it holds beside itself.
+    pub fn bytes_held(&self) -> usize {
+        let role = match &self.role {
+            Role::Http(_) => 0,
+            Role::WebSocket(role) => role.receiver.bytes_held(),
+        };
+        role + self.input.bytes_held() + self.output.bytes_held()
+    }
+
+    /// Bytes that wait for the peer.
+    pub fn queued(&self) -> usize {
+        self.output.len()
+    }
+
+    /// May bytes of the peer be used now?
+    #[inline]
+    pub(super) fn takes_input(&self, config: &Config) -> bool {
+        let role = match &self.role {
+            Role::Http(role) => role.takes_input(self.core.paused),
+            Role::WebSocket(role) => role.takes_input(self.core.paused),
+        };
+        // A peer that does not read our answers is not read.
+        role && self.output.len() <= config.high_water
+    }
+
+    /// May bytes be read that can only be used later? Not while the application pauses.
+    pub(super) fn reads_ahead(&self, config: &Config) -> bool {
+        !self.core.paused && self.output.len() <= config.high_water
+    }
+}

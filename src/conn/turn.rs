@@ -1,0 +1,115 @@
+//! The turn of a connection: how much it may do, and what follows from what it did. At its end what
+//! is queued is written, in one go.
+
+use std::time::Instant;
+
+use super::record::Cause;
+use super::{Connection, LINGER, LINGER_BYTES, Phase, Role, Turn};
+use crate::asgi::{Config, Event, Handler};
+
+impl<H: Handler> Connection<H> {
+    /// The connection borrows the worker's output buffer for this turn.
+    #[inline]
+    pub fn begin_turn(&mut self, scratch: &mut Vec<u8>) {
+        self.output.lend(scratch);
+    }
+
+    /// Ends the turn: writes what is queued and settles what follows from it.
+    pub fn end_turn(&mut self, scratch: &mut Vec<u8>, turn: &mut Turn<'_>) {
+        self.flush(turn);
+        self.output.give_back(scratch, turn.env.pool);
+        if let Some(cell) = &self.core.cell {
+            cell.set_queued(self.output.len());
+        }
+        self.note_reading(turn.env.now, turn.env.config);
+    }
+
+    /// Writes what is queued.
+    pub(super) fn flush(&mut self, turn: &mut Turn<'_>) {
+        if !self.output.is_empty()
+            && self.core.broken.is_none()
+            && let Err(error) = self.output.flush(turn.env.sink)
+        {
+            self.core.broken = Some(error.kind());
+        }
+        if let Some(kind) = self.core.broken {
+            self.lost(kind, turn);
+            return;
+        }
+        if self.core.overrun {
+            self.set_cause(Cause::Overrun);
+            self.abort(turn);
+            return;
+        }
+        self.note_written(turn);
+        if let Phase::Closing { linger } = self.phase
+            && self.output.is_empty()
+        {
+            self.phase = if linger && !self.eof {
+                Phase::Lingering { until: turn.env.now + LINGER, left: LINGER_BYTES }
+            } else {
+                Phase::Ended
+            };
+        }
+    }
+
+    /// After a flush: how long has the peer taken nothing? Is a `Drain` due?
+    #[inline]
+    pub(super) fn note_written(&mut self, turn: &mut Turn<'_>) {
+        if self.output.is_empty() {
+            self.write_blocked = None;
+        } else {
+            let written = self.output.written();
+            match self.write_blocked {
+                Some((_, before)) if before == written => {}
+                _ => self.write_blocked = Some((turn.env.now, written)),
+            }
+        }
+        if self.phase == Phase::Active && self.output.len() <= turn.env.config.low_water {
+            let for_handles = self.core.cell.as_ref().is_some_and(|cell| cell.drain_is_due());
+            if self.core.full || for_handles {
+                self.drain_due = true;
+            }
+        }
+        if let Role::WebSocket(role) = &mut self.role {
+            role.note_written(self.output.is_empty(), turn.env.now, turn.env.config);
+        }
+    }
+
+    pub(super) fn tell_drain(&mut self, turn: &mut Turn<'_>) {
+        self.core.full = false;
+        if let Some(cell) = &self.core.cell {
+            cell.drained();
+        }
+        self.tell_scope(Event::Drain, turn);
+    }
+
+    /// Notes when we stop reading and moves the peer's deadlines when we begin again: what it
+    /// could not send it is not late with.
+    pub(super) fn note_reading(&mut self, now: Instant, config: &Config) {
+        let reads = self.wants_read(config);
+        match (reads, self.unread_since) {
+            (false, None) => self.unread_since = Some(now),
+            (true, Some(since)) => {
+                self.unread_since = None;
+                let pause = now.saturating_duration_since(since);
+                match &mut self.role {
+                    Role::Http(role) => role.shift_deadlines(pause),
+                    Role::WebSocket(role) => role.shift_deadlines(pause),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks whether one more unit of work is allowed; else notes that bytes wait.
+    #[inline]
+    pub(super) fn may_proceed(&mut self, cost: u32, turn: &mut Turn<'_>) -> bool {
+        if *turn.budget < cost || !self.takes_input(turn.env.config) {
+            self.stalled = true;
+            return false;
+        }
+        *turn.budget -= cost;
+        true
+    }
+}
