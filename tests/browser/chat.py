@@ -61,7 +61,7 @@ def expect(what, holds):
 
 
 class Server:
-    """The chat, as a process of its own."""
+    """The chat (or another example), as a process of its own."""
 
     def __init__(self, program):
         self.program = program
@@ -84,7 +84,7 @@ class Server:
                 raise Failure(f"the server did not say within {DEADLINE} s that it is ready") from None
             if line is None:
                 raise Failure(f"the server ended with {self.process.wait()}")
-            if ready := re.search(r"open http://127\.0\.0\.1:(\d+)/", line):
+            if ready := re.search(r"(?:open|on) http://127\.0\.0\.1:(\d+)", line):
                 self.port = int(ready[1])
                 return
 

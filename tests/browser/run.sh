@@ -30,7 +30,7 @@ if ((${#missing[@]})); then
 fi
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust, 1.88 or later"
-cargo build --release --example chat || fail "the example does not build"
+cargo build --release --example chat --example testbed || fail "the examples do not build"
 
 # The environment is made anew unless it was completed with these very requirements.
 if ! cmp -s "$requirements" "$venv/done"; then
@@ -40,6 +40,8 @@ if ! cmp -s "$requirements" "$venv/done"; then
         fail "cannot install $(tr '\n' ' ' <"$requirements")"
     cp "$requirements" "$venv/done"
 fi
+
+"$venv/bin/python" tests/browser/testbed.py "$target/release/examples/testbed" "$target/browser"
 
 # chat.py ends what it starts: the server, the driver and its browser.
 exec "$venv/bin/python" tests/browser/chat.py "$target/release/examples/chat" "$target/browser"

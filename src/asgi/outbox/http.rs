@@ -25,6 +25,8 @@ pub struct HttpSide {
     trailers_begun: bool,
     /// A file that is being sent as the body.
     file: Option<Box<FileBody>>,
+    /// More of the request's body is still to come than anybody reads after the response.
+    unread: bool,
 }
 
 /// A file that is being sent as the body (`http.response.pathsend`).
@@ -50,6 +52,7 @@ impl HttpSide {
             trailers: false,
             trailers_begun: false,
             file: None,
+            unread: false,
         }
     }
 
@@ -74,6 +77,20 @@ impl HttpSide {
     /// Can the head still be replaced?
     pub fn is_held(&self) -> bool {
         self.mark.is_some()
+    }
+
+    /// Tells how much of the request's body is still to come: too much to be read after a
+    /// response that is complete now?
+    pub fn set_unread(&mut self, unread: bool) {
+        self.unread = unread;
+    }
+
+    /// A whole response follows: if it comes early, it ends the connection, and says so
+    /// (RFC 9112 §9.6).
+    pub(super) fn begin_whole(&mut self) {
+        if self.unread && self.order == Http::AwaitStart {
+            self.do_not_persist();
+        }
     }
 
     /// The connection must end after this response.

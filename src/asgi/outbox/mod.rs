@@ -186,6 +186,7 @@ impl<'a> Outbox<'a> {
         self.before_send()?;
         match &mut self.side {
             Side::Http(side) => {
+                side.begin_whole();
                 side.start(status, headers, false, self.output, &self.env)?;
                 let sent = side.body(body, false, self.core, self.output, &mut self.env);
                 if let Err(error @ SendError::Invalid(_)) = sent {

@@ -17,8 +17,12 @@ use crate::http::sender::Field;
 impl<H: Handler> Connection<H> {
     /// Tells the handler of the current exchange an event and settles what follows.
     pub(in crate::conn) fn tell_http(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
-        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else { return };
+        let Role::Http(role) = &mut self.role else { return };
+        let HttpRole { cycle, receiver, exchange: Some(exchange), .. } = role else { return };
         let Exchange { handler: Some(handler), side, .. } = exchange else { return };
+        if *cycle == Cycle::Exchange {
+            side.set_unread(receiver.body_left().is_some_and(|left| left > DRAIN_BODY));
+        }
         let effects = turn.env.effects.len();
         let name = event.name();
         let mut out = Outbox::new(
