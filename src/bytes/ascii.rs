@@ -107,6 +107,76 @@ fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(chunk.try_into().expect("a range of eight bytes")))
 }
 
+/// High bit set in every byte of `word` that lies from `low` to `high`; exact if all bytes of
+/// `word` are below 0x80, as `high` is.
+#[inline]
+const fn within(word: u64, low: u8, high: u8) -> u64 {
+    let from_low = word.wrapping_add(ONES * (0x80 - low as u64));
+    let above_high = word.wrapping_add(ONES * (0x7f - high as u64));
+    from_low & !above_high & HIGH
+}
+
+/// High bit set in every byte of `word` but those that are a letter, a digit or a hyphen, of which nearly
+/// all field names are made (the lowest mark is exact).
+#[inline]
+const fn unusual_in_name(word: u64) -> u64 {
+    // In lower case by one bit: "A" 0x41 to "a" 0x61; digits and "-" have that bit already. What
+    // gets into the set by it must have been a control byte, which is marked apart.
+    let lower = (word | ONES * 0x20) & !HIGH;
+    let usual = within(lower, b'a', b'z') | within(lower, b'0', b'9') | within(lower, b'-', b'-');
+    (!usual | word | below(word, 0x20)) & HIGH
+}
+
+/// Turns a token at the beginning of `bytes` into lower case, in place; tells where it ends: the
+/// position of the first byte that is no `tchar`.
+#[inline]
+pub fn lower_token(bytes: &mut [u8]) -> usize {
+    let mut at = 0;
+    while let Some(chunk) = bytes.get_mut(at..at + 8) {
+        let chunk: &mut [u8; 8] = chunk.try_into().expect("a range of eight bytes");
+        let word = u64::from_le_bytes(*chunk);
+        let marks = unusual_in_name(word);
+        if marks == 0 {
+            *chunk = (word | ONES * 0x20).to_le_bytes();
+            at += 8;
+            continue;
+        }
+        let usual = marks.trailing_zeros() & !7;
+        let keep = u64::MAX << usual;
+        *chunk = ((word | ONES * 0x20) & !keep | word & keep).to_le_bytes();
+        at += (usual / 8) as usize;
+        let lower = TCHAR_LOWER[usize::from(bytes[at])];
+        if lower == 0 {
+            return at;
+        }
+        bytes[at] = lower;
+        at += 1;
+    }
+    while let Some(byte) = bytes.get_mut(at) {
+        let lower = TCHAR_LOWER[usize::from(*byte)];
+        if lower == 0 {
+            break;
+        }
+        *byte = lower;
+        at += 1;
+    }
+    at
+}
+
+/// The position of this byte, for short slices: without the preparation that pays for long ones.
+#[inline]
+pub fn position(bytes: &[u8], byte: u8) -> Option<usize> {
+    let mut at = 0;
+    while let Some(word) = word_at(bytes, at) {
+        let marks = equal(word, byte);
+        if marks != 0 {
+            return Some(at + (marks.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    bytes[at..].iter().position(|&other| other == byte).map(|found| at + found)
+}
+
 /// The position of the first byte at or after `from` that may not stand in a field value:
 /// normally the CR that ends the line. The length of `bytes` if there is none.
 #[inline]
@@ -248,6 +318,28 @@ mod tests {
         }
         for bad in [&b"\x85"[..], b"a\x85b", b"12345678\x85", b"\xc2\x85", b"1234567\xc2\x85"] {
             assert!(!is_field_value(bad), "{bad:x?}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_lowered_like_the_plain_twin_does_it() {
+        let plain = |bytes: &mut [u8]| {
+            let end = bytes.iter().position(|&b| !is_tchar(b)).unwrap_or(bytes.len());
+            bytes[..end].make_ascii_lowercase();
+            end
+        };
+        for byte in 0..=255u8 {
+            for place in 0..19 {
+                for filler in *b"aZ9-_!" {
+                    let mut bytes = [filler; 19];
+                    bytes[place] = byte;
+                    bytes[18] = b':';
+                    let mut twin = bytes;
+                    assert_eq!(lower_token(&mut bytes), plain(&mut twin), "{byte:#x} at {place}");
+                    assert_eq!(bytes, twin, "{byte:#x} at {place}");
+                    assert_eq!(position(&bytes, byte), bytes.iter().position(|&b| b == byte));
+                }
+            }
         }
     }
 

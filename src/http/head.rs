@@ -356,16 +356,7 @@ fn scan_field_line(
     line: usize,
     fields: &mut Vec<FieldSpan>,
 ) -> Result<Line, Error> {
-    let name = &mut bytes[line..];
-    let mut name_len = 0;
-    for byte in name.iter_mut() {
-        let lower = ascii::TCHAR_LOWER[usize::from(*byte)];
-        if lower == 0 {
-            break;
-        }
-        *byte = lower;
-        name_len += 1;
-    }
+    let name_len = ascii::lower_token(&mut bytes[line..]);
     let colon = line + name_len;
     match bytes.get(colon) {
         Some(b':') if name_len > 0 => {}

@@ -103,15 +103,15 @@ fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
 
 #[inline]
 fn split_query(target: &[u8]) -> Result<(&[u8], &[u8]), Error> {
-    // One walk for both: the first '?' ends the path; a '#' has no place in a request target
-    // (RFC 9112 §3.2: the fragment is not sent).
-    match memchr::memchr2(b'?', b'#', target) {
-        None => Ok((target, b"")),
-        Some(at) if target[at] == b'?' && memchr::memchr(b'#', &target[at..]).is_none() => {
-            Ok((&target[..at], &target[at + 1..]))
-        }
-        Some(_) => Err(Error::Target),
+    // The first '?' ends the path; a '#' has no place in a request target (RFC 9112 §3.2: the
+    // fragment is not sent).
+    if ascii::position(target, b'#').is_some() {
+        return Err(Error::Target);
     }
+    Ok(match ascii::position(target, b'?') {
+        None => (target, b""),
+        Some(at) => (&target[..at], &target[at + 1..]),
+    })
 }
 
 /// The bytes of a registered name (RFC 3986 §3.2.2): unreserved, pct-encoded, sub-delims.
@@ -146,7 +146,7 @@ pub fn is_host(value: &[u8]) -> bool {
                 _ => return false,
             }
         }
-        _ => match memchr::memchr(b':', value) {
+        _ => match ascii::position(value, b':') {
             Some(colon) => (&value[..colon], &value[colon + 1..]),
             None => (value, &[][..]),
         },
@@ -160,7 +160,7 @@ pub fn is_host(value: &[u8]) -> bool {
 /// No copy is made if there is nothing to decode.
 #[inline]
 pub fn decode_path(raw: &[u8]) -> Cow<'_, str> {
-    if memchr::memchr(b'%', raw).is_none() {
+    if ascii::position(raw, b'%').is_none() {
         // A target of our parser is ASCII; other callers may bring anything.
         return match std::str::from_utf8(raw) {
             Ok(text) => Cow::Borrowed(text),
