@@ -122,7 +122,7 @@ const fn within(word: u64, low: u8, high: u8) -> u64 {
 const fn unusual_in_name(word: u64) -> u64 {
     // In lower case by one bit: "A" 0x41 to "a" 0x61; digits and "-" have that bit already. What
     // gets into the set by it must have been a control byte, which is marked apart.
-    let lower = (word | ONES * 0x20) & !HIGH;
+    let lower = (word | (ONES * 0x20)) & !HIGH;
     let usual = within(lower, b'a', b'z') | within(lower, b'0', b'9') | within(lower, b'-', b'-');
     (!usual | word | below(word, 0x20)) & HIGH
 }
@@ -137,13 +137,13 @@ pub fn lower_token(bytes: &mut [u8]) -> usize {
         let word = u64::from_le_bytes(*chunk);
         let marks = unusual_in_name(word);
         if marks == 0 {
-            *chunk = (word | ONES * 0x20).to_le_bytes();
+            *chunk = (word | (ONES * 0x20)).to_le_bytes();
             at += 8;
             continue;
         }
         let usual = marks.trailing_zeros() & !7;
         let keep = u64::MAX << usual;
-        *chunk = ((word | ONES * 0x20) & !keep | word & keep).to_le_bytes();
+        *chunk = (((word | (ONES * 0x20)) & !keep) | (word & keep)).to_le_bytes();
         at += (usual / 8) as usize;
         let lower = TCHAR_LOWER[usize::from(bytes[at])];
         if lower == 0 {

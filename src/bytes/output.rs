@@ -444,7 +444,7 @@ impl std::fmt::Debug for Output {
 mod tests {
     use super::*;
 
-    /// Takes at most `room` bytes, in one call at most `per_call`.
+    /// Takes at most `room` bytes.
     struct Memory {
         got: Vec<u8>,
         room: usize,

@@ -128,7 +128,10 @@ pub struct Connection<H> {
     input: Input,
     output: Output,
     addresses: Addresses,
-    /// Bytes wait that might be usable: come back.
+    /// Bytes wait in the input for another reason than that more are needed: the budget of the
+    /// turn was used up, an answer is due first, the application pauses, the peer does not read.
+    /// Set where the pump stops for such a reason, cleared when it begins again;
+    /// [`Connection::has_work`] asks whether the reason is gone.
     stalled: bool,
     /// The peer will send nothing more.
     eof: bool,

@@ -27,7 +27,8 @@ pub enum Cause {
     PeerClosed,
     /// The peer left in the middle: of a request, an answer, or without a Close.
     PeerVanished,
-    /// The peer asked for it with `Connection: close` or HTTP/1.0, or the application did.
+    /// The last response said so: because the peer asked for it with `Connection: close` or
+    /// HTTP/1.0, because the application did, or because it erred. Counted as the application's.
     NotPersistent,
     /// The application closed or refused the WebSocket.
     AppClosed,
@@ -103,8 +104,8 @@ impl Cause {
         }
     }
 
-    /// The section that states the rule.
-    pub const fn clause(self) -> &'static str {
+    /// The section that states the rule, on a WebSocket or in HTTP.
+    pub const fn clause(self, websocket: bool) -> &'static str {
         match self {
             Cause::RequestRefused(error) => error.section(),
             Cause::HandshakeRefused(refusal) => refusal.section(),
@@ -114,8 +115,11 @@ impl Cause {
             Cause::DeadlinePassed(Deadline::Pong) => "RFC 6455 §5.5.2",
             Cause::DeadlinePassed(Deadline::Close) => "RFC 6455 §7.1.1",
             Cause::NotPersistent | Cause::BodyUnread => "RFC 9112 §9.6",
+            Cause::PeerClosed if websocket => "RFC 6455 §5.5.1",
+            Cause::PeerVanished | Cause::Network(_) if websocket => "RFC 6455 §7.1.5",
             Cause::PeerClosed | Cause::PeerVanished | Cause::Network(_) => "RFC 9112 §9.5",
             Cause::AppClosed => "RFC 6455 §7.1.2",
+            Cause::HandlerFailed | Cause::Overrun if !websocket => "RFC 9112 §8",
             Cause::HandlerFailed | Cause::Overrun => "RFC 6455 §7.4.1",
             Cause::Load => "RFC 9110 §15.6.4",
             Cause::Shutdown => "RFC 6455 §7.4.1",

@@ -56,8 +56,8 @@ pub enum Trace<'a> {
     },
     /// We sent a Close.
     CloseSent {
-        /// Its code.
-        code: u16,
+        /// Its code, if it had one.
+        code: Option<u16>,
     },
     /// The peer broke a rule of the WebSocket protocol.
     WebSocketFailed(ws::Error),
@@ -81,7 +81,7 @@ impl Trace<'_> {
             Trace::PingSent => "RFC 6455 §5.5.2",
             Trace::CloseReceived { .. } | Trace::CloseSent { .. } => "RFC 6455 §5.5.1",
             Trace::WebSocketFailed(error) => error.section(),
-            Trace::Ended(record) => record.cause.clause(),
+            Trace::Ended(record) => record.cause.clause(record.websocket),
         }
     }
 }

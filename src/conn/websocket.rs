@@ -273,7 +273,7 @@ impl<H: Handler> Connection<H> {
         // §5.5.1: "typically echoes the status code it received"; 1005 gives an empty Close.
         let code = code.unwrap_or(close::NO_STATUS);
         role.side.close_by_server(code, "", &mut self.output);
-        self.trace(turn, &Trace::CloseSent { code });
+        self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
         self.tell_disconnect(code, reason, turn);
         self.close(Cause::PeerClosed, false);
     }
@@ -313,7 +313,7 @@ impl<H: Handler> Connection<H> {
         self.set_cause(cause);
         let Role::WebSocket(role) = &mut self.role else { return };
         if role.side.close_by_server(code, reason, &mut self.output) {
-            self.trace(turn, &Trace::CloseSent { code });
+            self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
         }
         self.tell_disconnect(code, "", turn);
         self.close(cause, true);
@@ -425,7 +425,7 @@ impl<H: Handler> Connection<H> {
                 role.heartbeat.next_ping = None;
                 role.heartbeat.pong_due = None;
                 let code = role.side.sent_code();
-                self.trace(turn, &Trace::CloseSent { code });
+                self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
             }
             _ => {}
         }
@@ -501,4 +501,9 @@ impl<H: Handler> Connection<H> {
             _ => {}
         }
     }
+}
+
+/// The code that a Close frame really carries: 1005 stands for none.
+fn on_the_wire(code: u16) -> Option<u16> {
+    close::may_be_on_the_wire(code).then_some(code)
 }

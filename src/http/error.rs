@@ -70,8 +70,6 @@ pub enum Error {
     BodyTimeout,
     /// RFC 9110 §15.5.9: the body arrives more slowly than the least rate.
     BodyTooSlow,
-    /// RFC 9112 §8: the connection ended in the middle of a message.
-    Truncated,
 }
 
 impl Error {
@@ -116,7 +114,6 @@ impl Error {
             Error::Expectation => "RFC 9110 §10.1.1",
             Error::Connect => "RFC 9110 §9.3.6",
             Error::HeadTimeout | Error::BodyTimeout | Error::BodyTooSlow => "RFC 9110 §15.5.9",
-            Error::Truncated => "RFC 9112 §8",
         }
     }
 
@@ -166,7 +163,6 @@ impl Error {
             Error::HeadTimeout => "the request head did not arrive in time",
             Error::BodyTimeout => "no byte of the request body arrived in time",
             Error::BodyTooSlow => "the request body arrived too slowly",
-            Error::Truncated => "the connection ended before the request was complete",
         }
     }
 }

@@ -43,8 +43,9 @@ pub struct Framing {
 struct Facts {
     hosts: u32,
     length: Option<u64>,
-    /// Transfer codings seen; the last of them.
+    /// Transfer codings seen.
     codings: u32,
+    /// How many of them were `chunked`, and was the last one?
     chunked: u32,
     last_is_chunked: bool,
     close: bool,

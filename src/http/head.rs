@@ -125,13 +125,6 @@ pub struct Progress {
     fields: u16,
 }
 
-impl Progress {
-    /// Has any line been completed?
-    pub fn has_request_line(self) -> bool {
-        self.line > 0
-    }
-}
-
 /// What one line brought.
 enum Line {
     /// A field line; the next line begins here.

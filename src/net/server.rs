@@ -266,7 +266,7 @@ impl<A: App> Bound<A> {
         };
         // The first worker has the lifespan: it begins before the others and outlives them.
         let (world, mailbox) = parts.remove(0);
-        let mut first = Worker::new(world, mailbox, &common);
+        let mut first = Worker::new(0, world, mailbox, &common);
         let startup = first.start_lifespan().map_err(failed("the first worker failed"))?;
         let state = match startup {
             Startup::Complete(state) => state,
@@ -327,7 +327,7 @@ fn serve<A: App>(
         for (number, (world, mailbox)) in others.into_iter().enumerate() {
             let state = state.clone();
             let run = move || {
-                let mut worker = Worker::new(world, mailbox, common);
+                let mut worker = Worker::new(number + 1, world, mailbox, common);
                 worker.set_state(state);
                 worker.serve_all()
             };

@@ -65,11 +65,6 @@ impl Closing {
     pub const fn may_send(self) -> bool {
         matches!(self, Closing::Open)
     }
-
-    /// May the peer still send frames?
-    pub const fn may_receive(self) -> bool {
-        matches!(self, Closing::Open | Closing::ClosedByUs)
-    }
 }
 
 impl CloseEvent {

@@ -367,3 +367,20 @@ fn a_large_body_goes_past_the_queue_to_the_sink() {
     rig.drain(usize::MAX);
     assert_eq!(rig.text().matches('x').count(), 10 << 20);
 }
+
+#[test]
+fn the_authority_of_an_absolute_target_replaces_the_host_field() {
+    let mut rig = Rig::new(app(|scope| {
+        let host = scope.headers().get_str("host").unwrap_or("none").to_string();
+        let path = scope.path().to_string();
+        Some(handler(move |event, out| {
+            if let Event::HttpRequest { .. } = event {
+                out.respond(200, &[], format!("{host} {path}"))?;
+            }
+            Ok(())
+        }))
+    }));
+    let sent = rig.answer(b"GET http://other.example:81/a?b HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(sent.ends_with("\r\n\r\nother.example:81 /a"), "{sent}");
+    assert!(rig.answer(GET).ends_with("\r\n\r\nh /"));
+}

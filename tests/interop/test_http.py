@@ -198,6 +198,16 @@ def test_failures_are_500(hx, path):
     assert hx.get(path).status_code == 500
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/panic", "/error"])
+def test_a_failed_handler_ends_the_connection(wire, method, path):
+    wire.send(http_request(method, path) + http_request("GET", "/plaintext"))
+    response = wire.response(method)
+    assert (response.status, response.get("connection")) == (500, "close")
+    # Neither the body of an answer to HEAD nor an answer to the next request.
+    assert wire.at_end()
+
+
 # ---- the scope ----
 
 SCOPE_KEYS = {

@@ -32,7 +32,7 @@ pub struct Peer {
     /// Bytes that it takes before it stops reading.
     pub room: usize,
     pub writes: usize,
-    /// The most bytes that were offered to it in one write.
+    /// It is gone, and writing to it fails like this.
     pub error: Option<io::ErrorKind>,
 }
 

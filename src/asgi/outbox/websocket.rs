@@ -112,7 +112,7 @@ impl WebSocketSide {
         }
     }
 
-    /// Is the denial response complete, with all the bytes that its length announced?
+    /// Are bytes of an announced length missing from the denial response?
     pub fn denial_is_short(&self) -> bool {
         let denial = self.handshake.as_ref().and_then(|h| h.denial.as_ref());
         denial.is_some_and(Sender::is_short)

@@ -12,7 +12,7 @@ use crate::conn::websocket::WebSocketRole;
 use crate::conn::{Connection, Local, Role, Turn};
 use crate::http::cycle::Step;
 use crate::http::framing::{self, Body, Framing};
-use crate::http::head::Head;
+use crate::http::head::{Head, Span};
 use crate::http::headers::Headers;
 use crate::http::sender::Request;
 use crate::http::target::{self, Target};
@@ -36,6 +36,7 @@ impl<H: Handler> Connection<H> {
         let head_bytes = &*head_bytes;
         let (method, raw_target) = (head.method.of(head_bytes), head.target.of(head_bytes));
         let version = head.version;
+        self.core.number = self.core.number.wrapping_add(1);
         if let Some(role) = self.http() {
             role.is_head = method == b"HEAD";
         }
@@ -53,7 +54,15 @@ impl<H: Handler> Connection<H> {
             Ok(decided) => decided,
             Err(error) => return self.refuse(error, turn),
         };
-        self.core.number = self.core.number.wrapping_add(1);
+        if let Target::Absolute { authority, .. } = target {
+            // RFC 9112 §3.2.2: "the server MUST ignore the received Host header field (if any) and
+            // instead replace it with the host information of the request-target".
+            let at = authority.as_ptr() as usize - head_bytes.as_ptr() as usize;
+            let host = Span { start: at as u32, end: (at + authority.len()) as u32 };
+            for field in turn.fields.iter_mut().filter(|f| f.name.of(head_bytes) == b"host") {
+                field.value = host;
+            }
+        }
         if wants_websocket(&framing, version, Headers::new(head_bytes, turn.fields)) {
             self.begin_websocket(app, method, version, &target, &framing, head_bytes, turn);
             return 0;

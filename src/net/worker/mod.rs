@@ -180,10 +180,16 @@ impl<W: World, A: App> Drop for Worker<W, A> {
 }
 
 impl<W: World, A: App> Worker<W, A> {
-    pub(crate) fn new(mut world: W, mailbox: Arc<WorkerMailbox>, common: &Common<A>) -> Self {
+    pub(crate) fn new(
+        number: usize,
+        mut world: W,
+        mailbox: Arc<WorkerMailbox>,
+        common: &Common<A>,
+    ) -> Self {
         let config = Arc::clone(&common.config);
         let prefab = Prefab::new(config.server_field.as_deref(), config.date_field);
-        let observer = log::log_enabled!(log::Level::Debug).then_some(LogObserver);
+        let observer =
+            log::log_enabled!(log::Level::Debug).then_some(LogObserver { worker: number });
         let tools = Tools {
             prefab,
             pool: Pool::default(),

@@ -35,8 +35,12 @@ const [url, options] = [process.argv[2], JSON.parse(process.argv[3])];
 // It offers permessage-deflate by itself.
 const ws = new WebSocket(url, options.subprotocols, { origin: options.origin });
 
+let opened = false;
 ws.on('upgrade', (response) => {
-  ws.once('open', () => answer({ fields: response.headers, subprotocol: ws.protocol || null }));
+  ws.once('open', () => {
+    opened = true;
+    answer({ fields: response.headers, subprotocol: ws.protocol || null });
+  });
 });
 ws.on('unexpected-response', async (request, response) => {
   const pieces = [];
@@ -47,10 +51,10 @@ ws.on('unexpected-response', async (request, response) => {
   answer({ status: response.statusCode, fields: response.headers, bytes: body });
 });
 ws.on('error', (error) => {
-  if (ws.readyState === WebSocket.CONNECTING) {
-    answer({ error: String(error) });
-  } else {
+  if (opened) {
     console.error(error); // and the 'close' that follows has the code 1006
+  } else {
+    answer({ error: String(error) });
   }
 });
 ws.on('message', (data, isBinary) => {
