@@ -103,6 +103,7 @@ fn an_app_that_panics_or_declines_answers_500_or_404() {
         None::<Box<dyn oneport::Handler>>
     }));
     assert!(rig.answer(&get("/panic")).starts_with("HTTP/1.1 500 "));
+    rig.connect();
     assert!(rig.answer(&get("/")).starts_with("HTTP/1.1 404 "));
 }
 

@@ -95,7 +95,13 @@ impl<H: Handler> Connection<H> {
             expecting: framing.expect_continue,
         });
         match (failed, has_handler) {
-            (true, _) => self.answer_for_app(500, "the application failed\n", turn),
+            (true, _) => {
+                // ASGI: an application that raises ends its connection.
+                if let Some(exchange) = self.http().and_then(|role| role.exchange.as_mut()) {
+                    exchange.side.do_not_persist();
+                }
+                self.answer_for_app(500, "the application failed\n", turn);
+            }
             (_, false) => self.answer_for_app(404, "not found\n", turn),
             _ => return self.first_event(framing.body, rest, turn),
         }
