@@ -81,7 +81,10 @@ fn arrows_point_down_and_only_net_knows_the_world() {
         let floor_here = floor(&room).unwrap_or_else(|| panic!("{room} is on no floor"));
         let text = fs::read_to_string(&file).expect("src can be read");
         // Tests of a module may look at a clock.
-        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        if file.ends_with("tests.rs") {
+            continue;
+        }
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         found.extend(complaints(floor_here, &inside.display().to_string(), text));
     }
     assert!(found.is_empty(), "{}", found.join("\n"));

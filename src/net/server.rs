@@ -344,7 +344,10 @@ fn serve<A: App>(
         for thread in threads {
             match thread.join() {
                 Ok(result) => outcome = outcome.and(result),
-                Err(_) => log::error!("a worker panicked: its connections are lost"),
+                Err(_) => {
+                    log::error!("a worker panicked: its connections are lost");
+                    outcome = outcome.and(Err(std::io::Error::other("a worker panicked")));
+                }
             }
         }
         outcome.map_err(failed("a worker could not go on"))

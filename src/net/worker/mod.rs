@@ -11,6 +11,8 @@
 mod accept;
 mod lifespan;
 mod publish;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};

@@ -1,0 +1,270 @@
+//! The loop in a simulated world: no socket, no thread, no clock but the one that the script moves.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{Common, Worker};
+use crate::asgi::{Config, Event, Groups, app, handler};
+use crate::conn::Addresses;
+use crate::net::commands::{Mail, Wake, WorkerMailbox};
+use crate::net::slab::Key;
+use crate::net::stats::Stats;
+use crate::net::world::{Readiness, Ready, Stream, World};
+
+/// Both directions of a simulated socket.
+#[derive(Default)]
+struct Pipe {
+    /// What the peer has sent; an empty piece is its FIN.
+    to_us: VecDeque<Vec<u8>>,
+    from_us: Vec<u8>,
+    /// Bytes that the peer still takes.
+    room: usize,
+    key: Option<Key>,
+    reads: usize,
+    writes: usize,
+    shut: bool,
+}
+
+#[derive(Clone, Default)]
+struct SimStream(Rc<RefCell<Pipe>>);
+
+impl Stream for SimStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut pipe = self.0.borrow_mut();
+        pipe.reads += 1;
+        let Some(piece) = pipe.to_us.pop_front() else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        buffer[..piece.len()].copy_from_slice(&piece);
+        Ok(piece.len())
+    }
+
+    fn write(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut pipe = self.0.borrow_mut();
+        pipe.writes += 1;
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let n = bytes.len().min(pipe.room);
+        if n == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        pipe.room -= n;
+        pipe.from_us.extend_from_slice(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn shutdown_write(&mut self) {
+        self.0.borrow_mut().shut = true;
+    }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        None
+    }
+}
+
+type Step = Box<dyn FnMut(&mut Vec<Ready>)>;
+
+/// A world that does, at each wait, the next step of a script; then it ends the server.
+struct SimWorld {
+    now: Instant,
+    script: VecDeque<Step>,
+    waiting: VecDeque<io::Result<SimStream>>,
+    mailbox: Arc<WorkerMailbox>,
+    waits: Rc<RefCell<Vec<Option<Duration>>>>,
+}
+
+impl World for SimWorld {
+    type Stream = SimStream;
+
+    fn now(&mut self) -> Instant {
+        self.now
+    }
+
+    fn wall(&mut self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+
+    fn random(&mut self) -> u64 {
+        4
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.waits.borrow_mut().push(timeout);
+        if timeout == Some(Duration::ZERO) {
+            return Ok(());
+        }
+        match self.script.pop_front() {
+            Some(mut step) => step(ready),
+            None => {
+                self.mailbox.put(Mail::Shutdown);
+                ready.push(Ready::Mailbox);
+            }
+        }
+        if ready.is_empty() {
+            // Nothing happens but time.
+            self.now += timeout.expect("a wait for ever would never end");
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) -> io::Result<(SimStream, Addresses)> {
+        let next = self.waiting.pop_front().unwrap_or(Err(io::ErrorKind::WouldBlock.into()));
+        Ok((next?, Addresses { client: None, server: None }))
+    }
+
+    fn register(&mut self, stream: &mut SimStream, key: Key) -> io::Result<()> {
+        stream.0.borrow_mut().key = Some(key);
+        Ok(())
+    }
+
+    fn stop_accepting(&mut self) {}
+}
+
+struct NoWake;
+
+impl Wake for NoWake {
+    fn wake(&self) {}
+}
+
+/// Runs a server that says "hello" through a script; gives the timeouts it waited with.
+fn run(waiting: Vec<io::Result<SimStream>>, script: Vec<Step>) -> (Vec<Option<Duration>>, Stats) {
+    let mailbox = Arc::new(WorkerMailbox::new(Box::new(NoWake)));
+    let waits = Rc::new(RefCell::new(Vec::new()));
+    let common = Common {
+        app: Arc::new(app(|_| {
+            Some(handler(|event, out| {
+                if let Event::HttpRequest { more_body: false, .. } = event {
+                    out.respond(200, &[], "hello")?;
+                }
+                Ok(())
+            }))
+        })),
+        config: Arc::new(Config { server_field: None, date_field: false, ..Config::default() }),
+        groups: Groups::default(),
+        stats: Stats::default(),
+        on_closed: None,
+    };
+    let world = SimWorld {
+        now: Instant::now(),
+        script: script.into(),
+        waiting: waiting.into(),
+        mailbox: Arc::clone(&mailbox),
+        waits: Rc::clone(&waits),
+    };
+    let mut worker = Worker::new(0, world, mailbox, &common);
+    worker.serve_all().unwrap();
+    drop(worker);
+    (waits.take(), common.stats)
+}
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+
+fn socket(room: usize) -> SimStream {
+    let stream = SimStream::default();
+    stream.0.borrow_mut().room = room;
+    stream
+}
+
+/// The peer sends these bytes, and the poll says so.
+fn sends(stream: &SimStream, bytes: &[u8]) -> Step {
+    let (pipe, bytes) = (Rc::clone(&stream.0), bytes.to_vec());
+    Box::new(move |ready| {
+        let mut pipe = pipe.borrow_mut();
+        pipe.to_us.push_back(bytes.clone());
+        let read_closed = bytes.is_empty();
+        let key = pipe.key.expect("it was accepted");
+        ready.push(Ready::Socket(
+            key,
+            Readiness { readable: true, read_closed, ..Readiness::default() },
+        ));
+    })
+}
+
+/// The peer takes this much more, and the poll says so.
+fn takes(stream: &SimStream, room: usize) -> Step {
+    let pipe = Rc::clone(&stream.0);
+    Box::new(move |ready| {
+        let mut pipe = pipe.borrow_mut();
+        pipe.room += room;
+        let key = pipe.key.expect("it was accepted");
+        ready.push(Ready::Socket(key, Readiness { writable: true, ..Readiness::default() }));
+    })
+}
+
+fn nothing() -> Step {
+    Box::new(|_| {})
+}
+
+#[test]
+fn one_read_and_one_write_for_all_requests_of_a_segment() {
+    let peer = socket(usize::MAX);
+    let script = vec![sends(&peer, &GET.repeat(16)), sends(&peer, b"")];
+    let (_, stats) = run(vec![Ok(peer.clone())], script);
+    let pipe = peer.0.borrow();
+    assert_eq!(pipe.from_us, HELLO.repeat(16));
+    assert_eq!((pipe.reads, pipe.writes), (2, 1), "the second read is the FIN");
+    assert_eq!((stats.connections(), stats.connections_ever()), (0, 1));
+    assert_eq!(stats.closed().get("peer-closed"), Some(&1));
+}
+
+#[test]
+fn what_a_peer_does_not_take_waits_for_its_event_and_nothing_is_lost() {
+    let peer = socket(10);
+    let script =
+        vec![sends(&peer, &GET.repeat(3)), takes(&peer, 30), takes(&peer, 1000), sends(&peer, b"")];
+    run(vec![Ok(peer.clone())], script);
+    let pipe = peer.0.borrow();
+    assert_eq!(pipe.from_us, HELLO.repeat(3));
+    assert!(
+        pipe.writes <= 6,
+        "{} writes: none without an event but to see that it is full",
+        pipe.writes
+    );
+}
+
+#[test]
+fn without_descriptors_the_loop_waits_and_tries_again_by_itself() {
+    let peer = socket(usize::MAX);
+    // EMFILE; the connection stays in the queue of the system, and no event will tell of it.
+    let waiting = vec![Err(io::Error::from_raw_os_error(24)), Ok(peer.clone())];
+    let script = vec![nothing(), sends(&peer, GET), sends(&peer, b"")];
+    let (waits, _) = run(waiting, script);
+    assert_eq!(peer.0.borrow().from_us, HELLO);
+    let sleeps: Vec<_> = waits.iter().flatten().filter(|wait| !wait.is_zero()).collect();
+    assert!(*sleeps[0] >= Duration::from_millis(100), "it does not spin: {waits:?}");
+}
+
+#[test]
+fn a_silent_peer_is_ended_by_the_clock_alone() {
+    let peer = socket(usize::MAX);
+    let (waits, stats) = run(vec![Ok(peer.clone())], vec![nothing()]);
+    assert!(waits.iter().flatten().any(|wait| *wait >= Duration::from_secs(10)));
+    assert_eq!(stats.closed().get("request-refused"), Some(&1));
+    assert!(peer.0.borrow().from_us.is_empty());
+}
+
+#[test]
+fn an_event_of_a_connection_that_is_gone_reaches_no_stranger() {
+    let (first, second) = (socket(usize::MAX), socket(usize::MAX));
+    let old = Rc::clone(&first.0);
+    let stale: Step = Box::new(move |ready| {
+        let key = old.borrow().key.expect("it was accepted");
+        ready.push(Ready::Socket(key, Readiness { error: true, ..Readiness::default() }));
+    });
+    let script = vec![
+        sends(&first, b""),
+        Box::new(|ready: &mut Vec<Ready>| ready.push(Ready::Listener)) as Step,
+        stale,
+        sends(&second, GET),
+        sends(&second, b""),
+    ];
+    // The second connection waits until the first has ended, and gets its slot.
+    let waiting = vec![Ok(first), Err(io::ErrorKind::WouldBlock.into()), Ok(second.clone())];
+    run(waiting, script);
+    assert_eq!(second.0.borrow().from_us, HELLO);
+    assert_eq!(second.0.borrow().key.map(|key| (key.slot, key.generation)), Some((0, 1)));
+}
