@@ -56,6 +56,15 @@ impl Sink for Peer {
     }
 }
 
+/// A connection and what it borrows, apart.
+struct Parts<'a, A: App> {
+    conn: &'a mut Option<Connection<A::Handler>>,
+    app: &'a A,
+    config: &'a Config,
+    scratch: &'a mut Vec<u8>,
+    turn: Turn<'a>,
+}
+
 /// One connection with all that it borrows.
 pub struct Rig<A: App> {
     pub app: A,
@@ -128,43 +137,20 @@ impl<A: App> Rig<A> {
             server: Some(Local::Inet("127.0.0.1:8000".parse().unwrap())),
         };
         let generation = self.generation;
-        let mut conn = None;
-        self.with_turn(|turn| {
-            conn = Some(Connection::new(0, generation, addresses, &turn.env));
-        });
-        self.conn = conn;
+        let mut budget = 0;
+        let Parts { conn, turn, .. } = self.parts(&mut budget);
+        *conn = Some(Connection::new(0, generation, addresses, &turn.env));
     }
 
-    fn with_turn<R>(&mut self, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
-        let mut budget = TURN_BUDGET;
-        let mut turn = Turn {
-            env: Env {
-                now: self.now,
-                random: 42,
-                config: &self.config,
-                prefab: &self.prefab,
-                sink: &mut self.peer,
-                pool: &mut self.pool,
-                mailbox: &self.shared_mailbox,
-                groups: &self.groups,
-                effects: &mut self.effects,
-            },
-            fields: &mut self.fields,
-            state: &self.state,
-            observer: None,
-            budget: &mut budget,
-        };
-        then(&mut turn)
-    }
-
-    /// One turn of the connection, and further ones while it has work.
-    pub fn turn(&mut self, then: impl FnOnce(&mut Connection<A::Handler>, &A, &mut Turn<'_>)) {
-        let Some(conn) = &mut self.conn else { return };
-        let mut first = Some(then);
-        loop {
-            let mut budget = TURN_BUDGET;
-            conn.begin_turn(&mut self.scratch);
-            let mut turn = Turn {
+    /// The connection, and all that it borrows for a turn.
+    fn parts<'a>(&'a mut self, budget: &'a mut u32) -> Parts<'a, A> {
+        *budget = TURN_BUDGET;
+        Parts {
+            conn: &mut self.conn,
+            app: &self.app,
+            config: &self.config,
+            scratch: &mut self.scratch,
+            turn: Turn {
                 env: Env {
                     now: self.now,
                     random: 42,
@@ -179,19 +165,33 @@ impl<A: App> Rig<A> {
                 fields: &mut self.fields,
                 state: &self.state,
                 observer: None,
-                budget: &mut budget,
-            };
-            match first.take() {
-                Some(then) => then(conn, &self.app, &mut turn),
-                None => conn.run(&self.app, &mut turn),
-            }
-            conn.end_turn(&mut self.scratch, &mut turn);
-            if !conn.has_work(&self.config) {
-                break;
-            }
+                budget,
+            },
         }
-        if conn.is_ended() {
-            self.end();
+    }
+
+    /// One turn of the connection, and further ones while it has work.
+    pub fn turn(&mut self, then: impl FnOnce(&mut Connection<A::Handler>, &A, &mut Turn<'_>)) {
+        let mut first = Some(then);
+        loop {
+            let mut budget = 0;
+            let Parts { conn: Some(conn), app, config, scratch, mut turn } =
+                self.parts(&mut budget)
+            else {
+                return;
+            };
+            conn.begin_turn(scratch);
+            match first.take() {
+                Some(then) => then(conn, app, &mut turn),
+                None => conn.run(app, &mut turn),
+            }
+            conn.end_turn(scratch, &mut turn);
+            if conn.is_ended() {
+                return self.end();
+            }
+            if !conn.has_work(config) {
+                return;
+            }
         }
     }
 
@@ -301,9 +301,10 @@ impl<A: App> Rig<A> {
     }
 
     pub fn end(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            let record = self.with_turn(|turn| conn.finish(turn));
-            self.record = Some(record);
+        let mut budget = 0;
+        let Parts { conn, mut turn, .. } = self.parts(&mut budget);
+        if let Some(conn) = conn.take() {
+            self.record = Some(conn.finish(&mut turn));
         }
     }
 }
