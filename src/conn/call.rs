@@ -2,7 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::Turn;
+use crate::asgi::outbox::{ScopeCore, Side};
 use crate::asgi::{AppError, Event, Handler, Outbox, SendError};
+use crate::bytes::output::Output;
 
 /// How a callback failed.
 #[derive(Debug)]
@@ -37,6 +40,29 @@ pub(crate) fn guarded<R>(part: impl FnOnce() -> R) -> Result<R, Failure> {
         std::mem::forget(payload);
         Failure::Panic
     })
+}
+
+/// Tells a handler of a connection an event. If it fails, what it asked for beyond the connection
+/// is not done, and the failure is logged.
+#[inline]
+pub(super) fn tell_on<H: Handler>(
+    handler: &mut H,
+    event: Event<'_>,
+    side: Side<'_>,
+    core: &mut ScopeCore,
+    output: &mut Output,
+    turn: &mut Turn<'_>,
+    (slot, generation): (u32, u32),
+) -> Result<(), Failure> {
+    let effects = turn.env.effects.len();
+    let name = event.name();
+    let mut out = Outbox::new(side, core, output, turn.env.reborrow(), slot, generation);
+    let told = tell(handler, event, &mut out);
+    if let Err(failure) = &told {
+        turn.env.effects.truncate(effects);
+        failure.log(name);
+    }
+    told
 }
 
 /// Tells a handler an event.

@@ -332,7 +332,7 @@ impl<H: Handler> Connection<H> {
         }
         self.draining = true;
         match &self.role {
-            Role::Http(_) => self.http_shutdown(turn),
+            Role::Http(_) => self.http_shutdown(),
             Role::WebSocket(_) => self.websocket_shutdown(turn),
         }
     }

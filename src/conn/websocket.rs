@@ -8,7 +8,7 @@ use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
 use crate::asgi::env::after;
 use crate::asgi::outbox::{Side, WebSocketSide};
-use crate::asgi::{Config, Event, Handler, Outbox, order};
+use crate::asgi::{Config, Event, Handler, order};
 use crate::ws::closing::Closing;
 use crate::ws::frame::Opcode;
 use crate::ws::handshake::Accept;
@@ -207,27 +207,16 @@ impl<H: Handler> Connection<H> {
         // RFC 6455 §7.1.6: after our Close nothing more is told, though it is still read.
         let told = match handler {
             Some(handler) if side.order() == order::WebSocket::Open => {
-                let effects = turn.env.effects.len();
-                let mut out = Outbox::new(
-                    Side::WebSocket(side),
-                    &mut self.core,
-                    &mut self.output,
-                    turn.env.reborrow(),
-                    self.slot,
-                    self.generation,
-                );
-                call::tell(handler, Event::WebSocketReceive(message), &mut out)
-                    .inspect_err(|_| turn.env.effects.truncate(effects))
+                let (event, side) = (Event::WebSocketReceive(message), Side::WebSocket(side));
+                let (core, slot) = (&mut self.core, (self.slot, self.generation));
+                call::tell_on(handler, event, side, core, &mut self.output, turn, slot)
             }
             _ => Ok(()),
         };
         receiver.release(arrived, turn.env.pool);
         match told {
             Ok(()) | Err(Failure::Closed) => self.settle_websocket(turn),
-            Err(failure) => {
-                failure.log("websocket.receive");
-                self.websocket_failed_handler(turn);
-            }
+            Err(_) => self.websocket_failed_handler(turn),
         }
     }
 
@@ -323,23 +312,10 @@ impl<H: Handler> Connection<H> {
     pub(super) fn tell_websocket(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
         let Role::WebSocket(role) = &mut self.role else { return };
         let WebSocketRole { handler: Some(handler), side, .. } = &mut **role else { return };
-        let effects = turn.env.effects.len();
-        let name = event.name();
-        let mut out = Outbox::new(
-            Side::WebSocket(side),
-            &mut self.core,
-            &mut self.output,
-            turn.env.reborrow(),
-            self.slot,
-            self.generation,
-        );
-        match call::tell(handler, event, &mut out) {
+        let (side, slot) = (Side::WebSocket(side), (self.slot, self.generation));
+        match call::tell_on(handler, event, side, &mut self.core, &mut self.output, turn, slot) {
             Ok(()) | Err(Failure::Closed) => self.settle_websocket(turn),
-            Err(failure) => {
-                turn.env.effects.truncate(effects);
-                failure.log(name);
-                self.websocket_failed_handler(turn);
-            }
+            Err(_) => self.websocket_failed_handler(turn),
         }
     }
 
@@ -353,20 +329,11 @@ impl<H: Handler> Connection<H> {
             cell.end();
         }
         self.code_told = Some(code);
-        let effects = turn.env.effects.len();
-        let mut out = Outbox::new(
-            Side::WebSocket(&mut role.side),
-            &mut self.core,
-            &mut self.output,
-            turn.env.reborrow(),
-            self.slot,
-            self.generation,
-        );
         let event = Event::WebSocketDisconnect { code, reason };
-        if let Err(failure) = call::tell(&mut handler, event, &mut out) {
-            turn.env.effects.truncate(effects);
-            failure.log("websocket.disconnect");
-        }
+        let (side, slot) = (Side::WebSocket(&mut role.side), (self.slot, self.generation));
+        // A failure is logged; there is nothing left to be ended by it.
+        let _ =
+            call::tell_on(&mut handler, event, side, &mut self.core, &mut self.output, turn, slot);
         call::drop_guarded(handler);
         self.core.end();
     }

@@ -385,6 +385,27 @@ impl Sender {
     }
 }
 
+/// Appends a whole response of the server's own: a line of text.
+pub fn write_text(
+    out: &mut Vec<u8>,
+    prefab: &Prefab,
+    request: Request,
+    status: u16,
+    extra: &[Field<'_>],
+    text: &[u8],
+) {
+    let mut sender = Sender::new(request);
+    let mut fields: Vec<Field<'_>> = vec![(b"content-type", b"text/plain; charset=utf-8")];
+    fields.extend_from_slice(extra);
+    let payload = sender
+        .start(out, prefab, status, &fields, false)
+        .and_then(|()| sender.piece(out, text.len(), false));
+    debug_assert!(payload.is_ok(), "our own fields are valid");
+    if payload.is_ok_and(|payload| payload.send) {
+        out.extend_from_slice(text);
+    }
+}
+
 /// Fields of the prefab that the application sets itself.
 #[derive(Debug, Clone, Copy, Default)]
 struct Own {

@@ -9,7 +9,7 @@ use crate::asgi::order::{Verdict, WebSocket, WebSocketStep};
 use crate::bytes::output::Output;
 use crate::http::head::Version;
 use crate::http::headers::list_elements;
-use crate::http::sender::{Field, Invalid, Request, Sender};
+use crate::http::sender::{Field, Invalid, Request, Sender, write_text};
 use crate::ws::closing::{CloseEvent, Closing};
 use crate::ws::frame;
 use crate::ws::handshake::{self, Accept};
@@ -147,14 +147,7 @@ impl WebSocketSide {
 
     /// Refuses the handshake with a response of the server's own.
     pub fn deny_by_server(&mut self, status: u16, body: &[u8], output: &mut Output, env: &Env<'_>) {
-        let mut denial = Sender::new(DENIAL);
-        let fields: &[Field<'_>] = &[(b"content-type", b"text/plain; charset=utf-8")];
-        let out = output.tail();
-        let sent = denial
-            .start(out, env.prefab, status, fields, false)
-            .and_then(|()| denial.piece(out, body.len(), false));
-        debug_assert!(sent.is_ok(), "our own fields are valid");
-        out.extend_from_slice(body);
+        write_text(output.tail(), env.prefab, DENIAL, status, &[], body);
         self.order = WebSocket::Denied;
     }
 

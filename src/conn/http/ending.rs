@@ -3,13 +3,13 @@
 use super::{Due, Exchange};
 use crate::asgi::order;
 use crate::asgi::outbox::Side;
-use crate::asgi::{Event, Handler, Outbox};
+use crate::asgi::{Event, Handler};
 use crate::conn::call;
 use crate::conn::record::{Cause, Deadline};
 use crate::conn::trace::Trace;
 use crate::conn::{Connection, Role, Turn};
 use crate::http::cycle::{Cycle, Step};
-use crate::http::sender::{Field, Request, Sender};
+use crate::http::sender::{self, Field, Request};
 use crate::http::{Error, Version};
 use crate::ws::handshake::Refusal;
 
@@ -57,22 +57,10 @@ impl<H: Handler> Connection<H> {
         };
         self.http_scope_lost(turn);
         if !begun {
-            let mut sender = Sender::new(Request {
-                version: Version::Http11,
-                is_head,
-                persist: false,
-                te_trailers: false,
-            });
-            let mut fields: Vec<Field<'_>> = vec![(b"content-type", b"text/plain; charset=utf-8")];
-            fields.extend_from_slice(extra);
-            let out = self.output.tail();
-            let sent = sender
-                .start(out, turn.env.prefab, status, &fields, false)
-                .and_then(|()| sender.piece(out, text.len(), false));
-            debug_assert!(sent.is_ok(), "our own fields are valid");
-            if !is_head {
-                out.extend_from_slice(text.as_bytes());
-            }
+            let version = Version::Http11;
+            let request = Request { version, is_head, persist: false, te_trailers: false };
+            let (out, prefab) = (self.output.tail(), turn.env.prefab);
+            sender::write_text(out, prefab, request, status, extra, text.as_bytes());
         }
         if let Some(role) = self.http() {
             role.step(Step::Close);
@@ -103,19 +91,10 @@ impl<H: Handler> Connection<H> {
             cell.end();
         }
         if let Some(mut handler) = handler {
-            let effects = turn.env.effects.len();
-            let mut out = Outbox::new(
-                Side::Http(&mut side),
-                &mut self.core,
-                &mut self.output,
-                turn.env.reborrow(),
-                self.slot,
-                self.generation,
-            );
-            if let Err(failure) = call::tell(&mut handler, Event::HttpDisconnect, &mut out) {
-                turn.env.effects.truncate(effects);
-                failure.log("http.disconnect");
-            }
+            let (event, side) = (Event::HttpDisconnect, Side::Http(&mut side));
+            let (core, slot) = (&mut self.core, (self.slot, self.generation));
+            // A failure is logged; there is nothing left to be ended by it.
+            let _ = call::tell_on(&mut handler, event, side, core, &mut self.output, turn, slot);
             call::drop_guarded(handler);
         }
         self.core.end();
@@ -179,7 +158,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The server is ending.
-    pub(in crate::conn) fn http_shutdown(&mut self, _turn: &mut Turn<'_>) {
+    pub(in crate::conn) fn http_shutdown(&mut self) {
         let Role::Http(role) = &mut self.role else { return };
         match (role.cycle, &mut role.exchange) {
             (Cycle::Idle | Cycle::Head | Cycle::Draining, _) => self.close(Cause::Shutdown, false),

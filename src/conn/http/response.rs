@@ -6,7 +6,7 @@ use super::{DRAIN_BODY, Due, Exchange, FILE_PIECE, HttpRole};
 use crate::asgi::env::after;
 use crate::asgi::order;
 use crate::asgi::outbox::{HttpSide, Side};
-use crate::asgi::{Event, Handler, Outbox};
+use crate::asgi::{Event, Handler};
 use crate::conn::call::{self, Failure};
 use crate::conn::record::Cause;
 use crate::conn::trace::Trace;
@@ -23,23 +23,10 @@ impl<H: Handler> Connection<H> {
         if *cycle == Cycle::Exchange {
             side.set_unread(receiver.body_left().is_some_and(|left| left > DRAIN_BODY));
         }
-        let effects = turn.env.effects.len();
-        let name = event.name();
-        let mut out = Outbox::new(
-            Side::Http(side),
-            &mut self.core,
-            &mut self.output,
-            turn.env.reborrow(),
-            self.slot,
-            self.generation,
-        );
-        match call::tell(handler, event, &mut out) {
+        let (side, slot) = (Side::Http(side), (self.slot, self.generation));
+        match call::tell_on(handler, event, side, &mut self.core, &mut self.output, turn, slot) {
             Ok(()) | Err(Failure::Closed) => self.settle_http(turn),
-            Err(failure) => {
-                turn.env.effects.truncate(effects);
-                failure.log(name);
-                self.http_failed(turn);
-            }
+            Err(_) => self.http_failed(turn),
         }
     }
 

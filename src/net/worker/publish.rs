@@ -14,45 +14,35 @@ impl<W: World, A: App> Worker<W, A> {
             return;
         }
         let parcels = std::mem::take(&mut self.publications);
-        // (member, publication): sorted by member, the order of publications kept.
-        let mut due: Vec<(u32, u32)> = Vec::new();
-        for (index, parcel) in parcels.iter().enumerate() {
-            let members = self.table.members(parcel.publication().group());
-            due.extend(members.iter().map(|&member| (member, index as u32)));
-        }
-        let one_group =
-            parcels.iter().all(|p| p.publication().group() == parcels[0].publication().group());
-        if parcels.len() > 1 {
-            if one_group {
-                // The members are the same for each: no need to sort.
-                due.truncate(due.len() / parcels.len());
-            } else {
-                due.sort_by_key(|(member, _)| *member);
-            }
-        }
+        let first = parcels[0].publication().group();
         let mut counts = vec![(0usize, 0usize); parcels.len()];
-        let all: Vec<u32> = (0..parcels.len() as u32).collect();
-        let mut at = 0;
-        while at < due.len() {
-            let member = due[at].0;
-            let end = at + due[at..].iter().take_while(|(m, _)| *m == member).count();
-            if one_group {
-                self.deliver(member, all.iter().copied(), &parcels, &mut counts);
-            } else {
-                let indexes: Vec<u32> = due[at..end].iter().map(|(_, index)| *index).collect();
-                self.deliver(member, indexes.into_iter(), &parcels, &mut counts);
+        if parcels.iter().all(|parcel| parcel.publication().group() == first) {
+            // A copy: a member whose connection turns out to be gone leaves the group.
+            for member in self.table.members(first).to_vec() {
+                self.deliver(member, 0..parcels.len(), &parcels, &mut counts);
             }
-            at = end;
+        } else {
+            // (member, publication): sorted by member, the order of publications kept.
+            let mut due: Vec<(u32, usize)> = Vec::new();
+            for (index, parcel) in parcels.iter().enumerate() {
+                let members = self.table.members(parcel.publication().group());
+                due.extend(members.iter().map(|&member| (member, index)));
+            }
+            due.sort_by_key(|(member, _)| *member);
+            for of_member in due.chunk_by(|a, b| a.0 == b.0) {
+                let indexes = of_member.iter().map(|(_, index)| *index);
+                self.deliver(of_member[0].0, indexes, &parcels, &mut counts);
+            }
         }
         for (parcel, (queued, skipped)) in parcels.iter().zip(counts) {
             parcel.publication().count(queued, skipped);
         }
     }
 
-    pub(super) fn deliver(
+    fn deliver(
         &mut self,
         member: u32,
-        indexes: impl Iterator<Item = u32>,
+        indexes: impl Iterator<Item = usize>,
         parcels: &[Parcel],
         counts: &mut [(usize, usize)],
     ) {
@@ -60,7 +50,6 @@ impl<W: World, A: App> Worker<W, A> {
         let high_water = self.tools.config.high_water;
         self.enter(key, |conn, _| {
             for index in indexes {
-                let index = index as usize;
                 match conn.deliver(parcels[index].publication(), high_water) {
                     Delivered::Queued => counts[index].0 += 1,
                     Delivered::Full => counts[index].1 += 1,
