@@ -61,3 +61,5 @@ pub use conn::record::{By, Cause, Record};
 #[doc(inline)]
 pub use http::Headers;
 pub use net::{Bound, Server, ServerError, Stats, Stopper};
+#[doc(inline)]
+pub use ws::extension::Deflate;

@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use oneport::{App, Server};
+use oneport::{App, Deflate, Server};
 
 /// Flags whose feature is not built yet.
-const LATER: [&str; 5] = ["--deflate", "--tls", "--uds", "--redis", "--access-log"];
+const LATER: [&str; 4] = ["--tls", "--uds", "--redis", "--access-log"];
 
 const HELP: &str = "usage: testbed [--host H] [--port P] [--workers N] [--max-connections N] \
 [--max-head BYTES] [--max-body BYTES] [--max-message BYTES] [--head-timeout S] [--idle-timeout S] \
 [--body-timeout S] [--min-body-rate BYTES] [--write-timeout S] [--ping-interval S] \
-[--ping-timeout S] [--close-timeout S] [--drain-timeout S]";
+[--ping-timeout S] [--close-timeout S] [--drain-timeout S] [--deflate[=takeover]]";
 
 pub(crate) struct Flags {
     host: String,
     port: u16,
     workers: usize,
+    deflate: Option<Deflate>,
     max_connections: Option<usize>,
     max_head: Option<usize>,
     max_body: Option<u64>,
@@ -37,6 +38,7 @@ impl Default for Flags {
             host: "127.0.0.1".to_string(),
             port: 8000,
             workers: 1,
+            deflate: None,
             max_connections: None,
             max_head: None,
             max_body: None,
@@ -69,6 +71,10 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Flags, String>
         if name == "--help" || name == "-h" {
             return Err(HELP.to_string());
         }
+        if name == "--deflate" {
+            flags.deflate = Some(deflate(inline.as_deref())?);
+            continue;
+        }
         let mut value = || {
             inline.clone().or_else(|| args.next()).ok_or_else(|| format!("{name} needs a value"))
         };
@@ -98,6 +104,17 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Flags, String>
     Ok(flags)
 }
 
+fn deflate(how: Option<&str>) -> Result<Deflate, String> {
+    if !cfg!(feature = "deflate") {
+        return Err("--deflate needs a build with the feature `deflate`".to_string());
+    }
+    match how {
+        None => Ok(Deflate::default()),
+        Some("takeover") => Ok(Deflate::default().takeover(true)),
+        Some(other) => Err(format!("--deflate takes no value or =takeover, not {other:?}")),
+    }
+}
+
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
     value.parse().map_err(|_| format!("{name} takes a whole number, not {value:?}"))
 }
@@ -121,6 +138,10 @@ impl Flags {
     /// Each flag is a builder method of the same name.
     pub(crate) fn configure<A: App>(&self, mut server: Server<A>) -> Server<A> {
         server = server.workers(self.workers);
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = self.deflate {
+            server = server.deflate(deflate);
+        }
         macro_rules! set {
             ($($flag:ident)*) => {$(
                 if let Some(value) = self.$flag {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ws::extension::Deflate;
+
 /// Limits and deadlines of a server. [`Server`](crate::Server) has a builder method for each;
 /// [`Server::config`](crate::Server::config) sets all at once.
 #[derive(Debug, Clone)]
@@ -54,6 +56,8 @@ pub struct Config {
     /// With more than this many bytes queued a further send aborts the connection. Default
     /// 1 MiB.
     pub hard_limit: usize,
+    /// Compress WebSocket messages if the client offers to (RFC 7692), and how. Default: no.
+    pub deflate: Option<Deflate>,
     /// The Server field of responses; `None` leaves it out. Default `oneport`.
     pub server_field: Option<String>,
     /// Send a Date field (RFC 9110 §6.6.1)? Default yes.
@@ -83,6 +87,7 @@ impl Default for Config {
             high_water: 64 * 1024,
             low_water: 16 * 1024,
             hard_limit: 1024 * 1024,
+            deflate: None,
             server_field: Some("oneport".to_string()),
             date_field: true,
         }

@@ -11,6 +11,7 @@ use super::handle::Mailbox;
 use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
 use crate::http::date::Prefab;
+use crate::ws::deflate::Engines;
 
 /// This long after that. A time that the clock cannot express is far enough away to be never.
 #[inline]
@@ -33,6 +34,8 @@ pub struct Env<'e> {
     pub sink: &'e mut dyn Sink,
     /// Spare buffers.
     pub pool: &'e mut Pool,
+    /// What compresses and decompresses.
+    pub deflate: &'e mut Engines,
     /// The worker's mailbox, for handles.
     pub mailbox: &'e Arc<dyn Mailbox>,
     /// All workers' mailboxes, for publishing.
@@ -52,6 +55,7 @@ impl Env<'_> {
             prefab: self.prefab,
             sink: &mut *self.sink,
             pool: &mut *self.pool,
+            deflate: &mut *self.deflate,
             mailbox: self.mailbox,
             groups: self.groups,
             effects: &mut *self.effects,

@@ -17,6 +17,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::Message;
 use super::handle::{Command, Mailbox};
+use crate::bytes::output::SharedBytes;
+use crate::ws::deflate::{Deflater, Engines};
+use crate::ws::frame::{self, Header};
 use crate::ws::sender;
 
 /// Publishes to groups, from any thread. Cheap to clone.
@@ -78,11 +81,13 @@ impl std::fmt::Debug for Groups {
 }
 
 /// A message for a group: encoded once, shared by all who send it.
-#[derive(Debug)]
 pub struct Publication {
     group: Box<str>,
     /// A whole frame, as a server sends it.
     frame: Vec<u8>,
+    /// The same compressed, for each size of window that a member has (9 to 15 bits).
+    /// `None` inside: it would not shrink.
+    compressed: OnceLock<Box<[OnceLock<Option<SharedBytes>>; 7]>>,
     queued: AtomicUsize,
     skipped: AtomicUsize,
     /// Parcels that no worker has dealt with yet.
@@ -97,6 +102,7 @@ impl Publication {
         Self {
             group: group.into(),
             frame,
+            compressed: OnceLock::new(),
             queued: AtomicUsize::new(0),
             skipped: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
@@ -113,10 +119,65 @@ impl Publication {
         self.frame.len() + 64
     }
 
+    /// The frame for a member whose messages `deflater` compresses. For all members with the same
+    /// window it is made once, by the first who asks, on whatever worker: it refers to nothing
+    /// that was sent before, so it serves each of them.
+    pub fn frame_for(
+        self: &Arc<Self>,
+        deflater: &mut Deflater,
+        engines: &mut Engines,
+    ) -> SharedBytes {
+        let plain = || Arc::clone(self) as SharedBytes;
+        let Ok(Some((header, at))) = frame::parse(&self.frame) else { return plain() };
+        let payload = &self.frame[at..];
+        let Some(bits) = deflater.plan(payload.len()) else { return plain() };
+        let by_window = self.compressed.get_or_init(Box::default);
+        let frame = by_window[usize::from(bits - 9)]
+            .get_or_init(|| compressed_frame(header, payload, deflater, engines));
+        match frame {
+            Some(frame) => {
+                // The peer's window holds it; that of an engine of the member's own does not.
+                deflater.forget();
+                Arc::clone(frame)
+            }
+            None => plain(),
+        }
+    }
+
     /// A worker dealt with its members: so many took it, so many were skipped.
     pub fn count(&self, queued: usize, skipped: usize) {
         self.queued.fetch_add(queued, Ordering::Relaxed);
         self.skipped.fetch_add(skipped, Ordering::Relaxed);
+    }
+}
+
+fn compressed_frame(
+    header: Header,
+    payload: &[u8],
+    deflater: &Deflater,
+    engines: &mut Engines,
+) -> Option<SharedBytes> {
+    let mut packed = engines.take_packed();
+    let length = deflater.deflate_alone(payload, engines, &mut packed);
+    let frame = length.map(|length| {
+        let mut frame = Vec::with_capacity(length + 10);
+        let header = Header { rsv1: true, len: length as u64, ..header };
+        sender::encode_frame(&mut frame, header, &packed[..length]);
+        Arc::new(frame) as SharedBytes
+    });
+    engines.give_back_packed(packed);
+    frame
+}
+
+impl std::fmt::Debug for Publication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publication")
+            .field("group", &self.group)
+            .field("bytes", &self.frame.len())
+            .field("queued", &self.queued)
+            .field("skipped", &self.skipped)
+            .field("pending", &self.pending)
+            .finish()
     }
 }
 

@@ -80,6 +80,14 @@ impl Gather {
         }
     }
 
+    /// Forgets the bytes; memory of up to `keep` bytes stays for the next.
+    pub fn clear(&mut self, keep: usize) {
+        self.filled = 0;
+        if self.bytes.capacity() > keep {
+            self.bytes = Vec::new();
+        }
+    }
+
     /// Bytes of memory held.
     pub fn bytes_held(&self) -> usize {
         self.bytes.capacity()

@@ -282,14 +282,18 @@ impl<H: Handler> Connection<H> {
     /// A publication for a group that this connection is in. Tells whether it was taken; not so
     /// if the peer reads too slowly.
     #[inline]
-    pub fn deliver(&mut self, publication: &Arc<Publication>, high_water: usize) -> Delivered {
-        if !self.is_open_websocket() {
+    pub fn deliver(&mut self, publication: &Arc<Publication>, turn: &mut Turn<'_>) -> Delivered {
+        let Role::WebSocket(role) = &mut self.role else { return Delivered::NotOpen };
+        if self.phase != Phase::Active || !role.is_open() {
             return Delivered::NotOpen;
         }
-        if self.output.len() > high_water {
+        if self.output.len() > turn.env.config.high_water {
             return Delivered::Full;
         }
-        let bytes: SharedBytes = Arc::clone(publication) as SharedBytes;
+        let bytes: SharedBytes = match role.side.deflater() {
+            None => Arc::clone(publication) as SharedBytes,
+            Some(deflater) => publication.frame_for(deflater, turn.env.deflate),
+        };
         self.output.share(&bytes);
         Delivered::Queued
     }

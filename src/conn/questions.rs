@@ -80,7 +80,7 @@ impl<H: Handler> Connection<H> {
     pub fn bytes_held(&self) -> usize {
         let role = match &self.role {
             Role::Http(_) => 0,
-            Role::WebSocket(role) => role.receiver.bytes_held(),
+            Role::WebSocket(role) => role.receiver.bytes_held() + role.side.bytes_held(),
         };
         role + self.input.bytes_held() + self.output.bytes_held()
     }

@@ -9,11 +9,14 @@ use super::{Connection, Phase, Role, Turn};
 use crate::asgi::env::after;
 use crate::asgi::outbox::{Side, WebSocketSide};
 use crate::asgi::{Config, Event, Handler, order};
+use crate::bytes::gather::Gather;
 use crate::ws::closing::Closing;
+use crate::ws::deflate::{Deflater, Inflater};
+use crate::ws::extension::{Agreed, Deflate};
 use crate::ws::frame::Opcode;
 use crate::ws::handshake::Accept;
 use crate::ws::receiver::{Arrived, Incoming, Limits, Receiver};
-use crate::ws::{Error, close, sender};
+use crate::ws::{Error, close};
 
 /// The state of a connection that speaks WebSocket.
 pub(super) struct WebSocketRole<H> {
@@ -47,12 +50,15 @@ impl<H> WebSocketRole<H> {
         handler: H,
         accept: Accept,
         offered: impl Iterator<Item = &'v [u8]>,
+        compression: Option<(Agreed, Deflate)>,
         now: Instant,
     ) -> Self {
+        let agreed = compression.map(|(agreed, _)| agreed);
+        let deflater = compression.map(|(agreed, settings)| Deflater::new(agreed.server, settings));
         Self {
             handler: Some(handler),
-            side: WebSocketSide::new(accept, offered),
-            receiver: Receiver::default(),
+            side: WebSocketSide::new(accept, offered, agreed, deflater),
+            receiver: Receiver::of_server(agreed.map(|a| Box::new(Inflater::new(a.client)))),
             heartbeat: Heartbeat::default(),
             close_due: None,
             control: (now, 0),
@@ -79,7 +85,7 @@ impl<H> WebSocketRole<H> {
         } else {
             [self.heartbeat.next_ping, self.heartbeat.pong_due].into_iter().flatten().min()
         };
-        [beat, self.close_due].into_iter().flatten().min()
+        [beat, self.close_due, self.side.context_deadline()].into_iter().flatten().min()
     }
 
     pub(super) fn shift_deadlines(&mut self, pause: Duration) {
@@ -139,9 +145,7 @@ impl<H: Handler> Connection<H> {
 
     /// Uses bytes as frames until they are used up or the application must answer first.
     pub(super) fn pump_websocket(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
-        let config = turn.env.config;
-        let limits =
-            Limits { max_message: config.max_message, max_fragments: config.max_fragments };
+        let limits = limits(turn.env.config);
         let mut used = 0;
         while used < bytes.len() && self.phase == Phase::Active && self.may_proceed(1, turn) {
             let Role::WebSocket(role) = &mut self.role else { break };
@@ -191,7 +195,15 @@ impl<H: Handler> Connection<H> {
     fn tell_message(&mut self, bytes: &[u8], arrived: &Arrived, turn: &mut Turn<'_>) {
         let Role::WebSocket(role) = &mut self.role else { return };
         let WebSocketRole { handler, side, receiver, .. } = &mut **role;
-        let message = match receiver.lend(bytes, arrived) {
+        let mut plain = Gather::default();
+        let message = if arrived.is_compressed() {
+            plain = turn.env.deflate.take_plain();
+            let limits = limits(turn.env.config);
+            receiver.inflate(bytes, arrived, limits, turn.env.deflate, &mut plain)
+        } else {
+            receiver.lend(bytes, arrived)
+        };
+        let message = match message {
             Ok(message) => message,
             Err(error) => return self.websocket_failed(error, turn),
         };
@@ -214,6 +226,9 @@ impl<H: Handler> Connection<H> {
             _ => Ok(()),
         };
         receiver.release(arrived, turn.env.pool);
+        if arrived.is_compressed() {
+            turn.env.deflate.give_back_plain(plain);
+        }
         match told {
             Ok(()) | Err(Failure::Closed) => self.settle_websocket(turn),
             Err(_) => self.websocket_failed_handler(turn),
@@ -229,7 +244,7 @@ impl<H: Handler> Connection<H> {
         }
         // §5.5.1: after our Close no more frames.
         if role.side.closing().may_send() {
-            sender::send_control(&mut self.output, Opcode::Pong, payload);
+            role.side.send_control(Opcode::Pong, payload, &mut self.output);
             self.trace(turn, &Trace::PingAnswered);
         }
     }
@@ -261,7 +276,7 @@ impl<H: Handler> Connection<H> {
         }
         // §5.5.1: "typically echoes the status code it received"; 1005 gives an empty Close.
         let code = code.unwrap_or(close::NO_STATUS);
-        role.side.close_by_server(code, "", &mut self.output);
+        role.side.close_by_us(code, "", &mut self.output);
         self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
         self.tell_disconnect(code, reason, turn);
         self.close(Cause::PeerClosed, false);
@@ -301,7 +316,7 @@ impl<H: Handler> Connection<H> {
     fn fail(&mut self, code: u16, reason: &str, cause: Cause, turn: &mut Turn<'_>) {
         self.set_cause(cause);
         let Role::WebSocket(role) = &mut self.role else { return };
-        if role.side.close_by_server(code, reason, &mut self.output) {
+        if role.side.close_by_us(code, reason, &mut self.output) {
             self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
         }
         self.tell_disconnect(code, "", turn);
@@ -420,6 +435,11 @@ impl<H: Handler> Connection<H> {
         let (now, config) = (turn.env.now, turn.env.config);
         let unread = self.unread_since.is_some();
         let Role::WebSocket(role) = &mut self.role else { return };
+        if role.side.context_deadline().is_some_and(|due| now >= due)
+            && let Some(deflater) = role.side.deflater()
+        {
+            deflater.forget();
+        }
         if role.close_due.is_some_and(|due| now >= due) {
             self.set_cause(if self.draining {
                 Cause::Shutdown
@@ -443,7 +463,7 @@ impl<H: Handler> Connection<H> {
                 role.heartbeat.number = role.heartbeat.number.wrapping_add(1).max(1);
                 role.heartbeat.ping_sent = Some(now);
                 let payload = role.heartbeat.number.to_be_bytes();
-                sender::send_control(&mut self.output, Opcode::Ping, &payload);
+                role.side.send_control(Opcode::Ping, &payload, &mut self.output);
                 self.trace(turn, &Trace::PingSent);
             }
         }
@@ -455,7 +475,7 @@ impl<H: Handler> Connection<H> {
         let Role::WebSocket(role) = &mut self.role else { return };
         match role.side.order() {
             order::WebSocket::Open => {
-                role.side.close_by_server(code, "the server is shutting down", &mut self.output);
+                role.side.close_by_us(code, "the server is shutting down", &mut self.output);
                 self.set_cause(Cause::Shutdown);
                 self.settle_websocket(turn);
             }
@@ -468,6 +488,10 @@ impl<H: Handler> Connection<H> {
             _ => {}
         }
     }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits { max_message: config.max_message, max_fragments: config.max_fragments }
 }
 
 /// The code that a Close frame really carries: 1005 stands for none.

@@ -106,6 +106,14 @@ impl<A: App> Server<A> {
         self
     }
 
+    /// Compress WebSocket messages if the client offers to (RFC 7692). Default: no.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: crate::Deflate) -> Self {
+        self.config.deflate = Some(deflate);
+        self
+    }
+
     /// The Server field of responses; `None` leaves it out. Default `oneport`.
     #[must_use]
     pub fn server_field(mut self, name: Option<&str>) -> Self {

@@ -6,7 +6,8 @@ use super::close;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Error {
-    /// §5.2: a reserved bit without an extension that gives it a meaning.
+    /// §5.2: a reserved bit without an extension that gives it a meaning here (RFC 7692 §6: on
+    /// the first frame of a message).
     ReservedBits,
     /// §5.2: opcodes 3 to 7 and 11 to 15 are reserved.
     ReservedOpcode,
@@ -38,13 +39,15 @@ pub enum Error {
     TooManyFragments,
     /// §10.4: more control frames in a second than the limit.
     TooManyControlFrames,
+    /// RFC 7692 §7.2.2: a compressed message is in DEFLATE.
+    InvalidDeflate,
 }
 
 impl Error {
     /// The code we close with (RFC 6455 §7.4.1).
     pub const fn close_code(self) -> u16 {
         match self {
-            Error::InvalidUtf8 => close::INVALID_PAYLOAD,
+            Error::InvalidUtf8 | Error::InvalidDeflate => close::INVALID_PAYLOAD,
             Error::MessageTooBig => close::TOO_BIG,
             Error::TooManyFragments | Error::TooManyControlFrames => close::POLICY_VIOLATION,
             _ => close::PROTOCOL_ERROR,
@@ -64,6 +67,7 @@ impl Error {
             Error::InvalidUtf8 => "RFC 6455 §8.1",
             Error::CloseCode => "RFC 6455 §7.4",
             Error::CloseTooShort => "RFC 6455 §5.5.1",
+            Error::InvalidDeflate => "RFC 7692 §7.2.2",
             Error::MessageTooBig | Error::TooManyFragments | Error::TooManyControlFrames => {
                 "RFC 6455 §10.4"
             }
@@ -89,6 +93,7 @@ impl Error {
             Error::MessageTooBig => "message too big",
             Error::TooManyFragments => "too many fragments",
             Error::TooManyControlFrames => "too many control frames",
+            Error::InvalidDeflate => "a compressed message must be valid DEFLATE",
         }
     }
 }

@@ -146,14 +146,28 @@ pub fn measure(bytes: &[u8]) -> u64 {
 /// Appends a header without a masking key: that of a server (RFC 6455 §5.1).
 #[inline]
 pub fn encode(out: &mut Vec<u8>, fin: bool, opcode: Opcode, len: usize) {
-    let first = (u8::from(fin) << 7) | opcode as u8;
+    encode_bits(out, (u8::from(fin) << 7) | opcode as u8, 0, len);
+}
+
+/// Appends any header.
+pub fn encode_header(out: &mut Vec<u8>, header: Header) {
+    let first = (u8::from(header.fin) << 7) | (u8::from(header.rsv1) << 6) | header.opcode as u8;
+    let masked = u8::from(header.mask.is_some()) << 7;
+    encode_bits(out, first, masked, header.len as usize);
+    if let Some(key) = header.mask {
+        out.extend_from_slice(&key);
+    }
+}
+
+#[inline]
+fn encode_bits(out: &mut Vec<u8>, first: u8, masked: u8, len: usize) {
     if len < 126 {
-        out.extend_from_slice(&[first, len as u8]);
+        out.extend_from_slice(&[first, masked | len as u8]);
     } else if let Ok(len) = u16::try_from(len) {
         let [high, low] = len.to_be_bytes();
-        out.extend_from_slice(&[first, 126, high, low]);
+        out.extend_from_slice(&[first, masked | 126, high, low]);
     } else {
-        let mut bytes = [first, 127, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut bytes = [first, masked | 127, 0, 0, 0, 0, 0, 0, 0, 0];
         bytes[2..].copy_from_slice(&(len as u64).to_be_bytes());
         out.extend_from_slice(&bytes);
     }
@@ -232,6 +246,12 @@ mod tests {
                     (header.len, header.opcode, header_len),
                     (len as u64, opcode, out.len())
                 );
+                for mask in [None, Some([1, 2, 3, 4])] {
+                    let header = Header { fin: false, rsv1: true, opcode, mask, len: len as u64 };
+                    out.clear();
+                    encode_header(&mut out, header);
+                    assert_eq!(parse(&out), Ok(Some((header, out.len()))));
+                }
             }
         }
     }

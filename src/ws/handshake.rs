@@ -17,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
+use super::extension::Agreed;
 use crate::bytes::ascii;
 use crate::http::framing::{Body, Framing};
 use crate::http::head::Version;
@@ -63,6 +64,8 @@ pub enum Refusal {
     KeyInvalid,
     /// §4.4: the version is not 13.
     Version,
+    /// §9.1: Sec-WebSocket-Extensions does not follow its grammar.
+    Extensions,
 }
 
 impl Refusal {
@@ -91,6 +94,7 @@ impl Refusal {
         match self {
             Refusal::Version => "RFC 6455 §4.4",
             Refusal::BodyAnnounced => "RFC 6455 §4.1",
+            Refusal::Extensions => "RFC 6455 §9.1",
             _ => "RFC 6455 §4.2.1",
         }
     }
@@ -106,6 +110,9 @@ impl Refusal {
             }
             Refusal::KeyInvalid => "Sec-WebSocket-Key must be 16 bytes in base64, once",
             Refusal::Version => "Sec-WebSocket-Version must be 13",
+            Refusal::Extensions => {
+                "Sec-WebSocket-Extensions must be a list of names with parameters"
+            }
         }
     }
 }
@@ -172,6 +179,7 @@ pub fn write_101(
     out: &mut Vec<u8>,
     accept: &Accept,
     subprotocol: Option<&str>,
+    agreed: Option<&Agreed>,
     server: &[u8],
     fields: &[Field<'_>],
 ) -> Result<(), Invalid> {
@@ -182,6 +190,11 @@ pub fn write_101(
     out.extend_from_slice(b"\r\n");
     if let Some(protocol) = subprotocol {
         sender::append_field(out, b"sec-websocket-protocol", protocol.as_bytes())?;
+    }
+    if let Some(agreed) = agreed {
+        out.extend_from_slice(b"sec-websocket-extensions: ");
+        agreed.write_answer(out);
+        out.extend_from_slice(b"\r\n");
     }
     let mut own_server = false;
     for &(name, value) in fields {
@@ -220,7 +233,8 @@ mod tests {
     fn the_example_of_rfc_6455_section_1_3() {
         let accept = check_text(EXAMPLE).unwrap();
         let mut out = Vec::new();
-        write_101(&mut out, &accept, Some("chat"), b"server: x\r\n", &[(b"a", b"b")]).unwrap();
+        write_101(&mut out, &accept, Some("chat"), None, b"server: x\r\n", &[(b"a", b"b")])
+            .unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
@@ -257,10 +271,10 @@ mod tests {
     #[test]
     fn the_handshakes_own_fields_are_not_the_applications() {
         for name in RESERVED {
-            let refused = write_101(&mut Vec::new(), &[b'x'; 28], None, b"", &[(name, b"v")]);
+            let refused = write_101(&mut Vec::new(), &[b'x'; 28], None, None, b"", &[(name, b"v")]);
             assert_eq!(refused, Err(Invalid::HandshakeField));
         }
-        let split = write_101(&mut Vec::new(), &[b'x'; 28], None, b"", &[(b"a", b"b\r\n")]);
+        let split = write_101(&mut Vec::new(), &[b'x'; 28], None, None, b"", &[(b"a", b"b\r\n")]);
         assert_eq!(split, Err(Invalid::FieldValue));
     }
 }

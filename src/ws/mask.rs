@@ -9,6 +9,13 @@
 //! bytes on the wire, with which it could make a careless proxy see an HTTP request (§10.3).
 //! Masking twice gives the original back, so one function serves both directions.
 
+/// Where a client's keys come from. RFC 6455 §5.3: "The masking key needs to be unpredictable
+/// [...] derived from a strong source of entropy", a fresh one for each frame.
+pub trait Keys: Send {
+    /// The key for one frame.
+    fn next_key(&mut self) -> [u8; 4];
+}
+
 /// Masks or unmasks `bytes` in place, beginning with `key[0]`.
 ///
 /// The 32-byte steps have no branch inside; the compiler makes vector instructions of them.

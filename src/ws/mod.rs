@@ -5,6 +5,7 @@
 //!  bytes ──> frame ──> mask ──> receiver        frames become messages (§5)
 //!  bytes <── frame <────────── sender           messages become frames
 //!            closing, close                     the closing handshake and its codes (§7)
+//!            extension, deflate                 messages that are compressed (RFC 7692)
 //! ```
 //!
 //! As in [`crate::http`] the receiver and the sender half have separate state. An automatic
@@ -13,7 +14,10 @@
 
 pub mod close;
 pub mod closing;
+#[cfg_attr(not(feature = "deflate"), path = "deflate_absent.rs")]
+pub mod deflate;
 pub mod error;
+pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod mask;

@@ -11,11 +11,15 @@
 //!
 //! Text is checked **as it arrives**, also inside a frame that is not complete: a message that
 //! cannot become UTF-8 is refused at the first byte that shows it.
+//!
+//! A compressed message (RFC 7692; its first frame has RSV1) gathers like any other and is
+//! inflated when it is complete, into a buffer of the worker: see [`Receiver::inflate`].
 
 use std::ops::Range;
 
 use super::Message;
 use super::close;
+use super::deflate::{Engines, Inflater};
 use super::error::Error;
 use super::frame::{self, Header, Opcode};
 use super::mask;
@@ -55,36 +59,65 @@ pub enum Incoming {
     Close(Option<u16>, Range<usize>),
 }
 
-/// Where a complete message is; [`Receiver::lend`] makes it readable.
+/// A complete message, and where it is: [`Receiver::lend`] makes it readable, or
+/// [`Receiver::inflate`] if it is compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrived {
-    /// In the input, unmasked, not yet checked if it is text.
-    InPlace(Opcode, Range<usize>),
-    /// In the receiver's own buffer.
-    Gathered,
+pub struct Arrived {
+    opcode: Opcode,
+    compressed: bool,
+    /// In the input, unmasked, not yet checked if it is text; else in the receiver's own buffer.
+    place: Option<Range<usize>>,
+}
+
+impl Arrived {
+    /// Must it be inflated?
+    #[inline]
+    pub fn is_compressed(&self) -> bool {
+        self.compressed
+    }
 }
 
 /// The data frame whose payload is arriving.
 #[derive(Debug, Clone, Copy)]
 struct Partial {
     left: u64,
-    /// The key for the next byte.
-    key: [u8; 4],
+    /// The key for the next byte, from a client.
+    key: Option<[u8; 4]>,
     fin: bool,
 }
 
-/// The state between two reads of a server's side.
+/// The message of which fragments arrived.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    opcode: Opcode,
+    compressed: bool,
+}
+
+/// The state between two reads.
 #[derive(Debug, Default)]
 pub struct Receiver {
+    /// The peer is a server: its frames are not masked.
+    from_server: bool,
     frame: Option<Partial>,
-    /// The opcode of the message of which fragments arrived.
-    message: Option<Opcode>,
+    message: Option<Begun>,
     fragments: u32,
     utf8: Utf8,
     gather: Gather,
+    /// There if compression was agreed.
+    inflater: Option<Box<Inflater>>,
 }
 
 impl Receiver {
+    /// For a server, which hears a client.
+    pub fn of_server(inflater: Option<Box<Inflater>>) -> Self {
+        Self { inflater, ..Self::default() }
+    }
+
+    /// For a client, which hears a server.
+    pub fn of_client(inflater: Option<Box<Inflater>>) -> Self {
+        Self { from_server: true, inflater, ..Self::default() }
+    }
+
     /// Looks at the beginning of `input`: what is there and how many bytes of it were used.
     ///
     /// # Errors
@@ -98,25 +131,31 @@ impl Receiver {
         let Some((header, at)) = frame::parse(input)? else {
             return Ok((0, Incoming::NeedData));
         };
-        // RSV1 would mean "compressed"; without that extension it means nothing.
-        if header.rsv1 {
+        // RFC 7692 §6: RSV1 says that a message is compressed, if that was agreed, and only on
+        // the first frame of a message. Anywhere else it means nothing.
+        if header.rsv1
+            && (self.inflater.is_none() || !matches!(header.opcode, Opcode::Text | Opcode::Binary))
+        {
             return Err(Error::ReservedBits);
         }
         // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is
-        // not masked."
-        let key = header.mask.ok_or(Error::NotMasked)?;
+        // not masked. [...] A client MUST close a connection if it detects a masked frame."
+        if header.mask.is_some() == self.from_server {
+            return Err(if self.from_server { Error::Masked } else { Error::NotMasked });
+        }
         if header.opcode.is_control() {
-            return control(input, header, at, key);
+            return control(input, header, at);
         }
         self.check_sequence(header, limits)?;
         let whole = at as u64 + header.len;
         if header.fin && self.message.is_none() && whole <= input.len() as u64 {
             let place = at..whole as usize;
-            mask::apply(&mut input[place.clone()], key);
-            let message = Incoming::Message(Arrived::InPlace(header.opcode, place));
+            unmask(&mut input[place.clone()], header.mask);
+            let (opcode, compressed) = (header.opcode, header.rsv1);
+            let message = Incoming::Message(Arrived { opcode, compressed, place: Some(place) });
             return Ok((whole as usize, message));
         }
-        self.begin_frame(header, key);
+        self.begin_frame(header);
         let taken = at + self.payload(&input[at..])?;
         Ok((taken, self.finished()?))
     }
@@ -131,8 +170,14 @@ impl Receiver {
             _ => {}
         }
         // Compare before adding: a length near 2^63 must not wrap (CVE-2020-27813).
-        let room = limits.max_message.saturating_sub(self.gather.len()) as u64;
-        if header.len > room {
+        let compressed = header.rsv1 || self.message.is_some_and(|message| message.compressed);
+        let most = limits.max_message.saturating_add(if compressed {
+            // What does not shrink grows: by five bytes a block (RFC 1951 §3.2.4).
+            limits.max_message / 1024 + 64
+        } else {
+            0
+        });
+        if header.len > most.saturating_sub(self.gather.len()) as u64 {
             return Err(Error::MessageTooBig);
         }
         if !header.fin || self.message.is_some() {
@@ -144,11 +189,11 @@ impl Receiver {
         Ok(())
     }
 
-    fn begin_frame(&mut self, header: Header, key: [u8; 4]) {
+    fn begin_frame(&mut self, header: Header) {
         if self.message.is_none() {
-            self.message = Some(header.opcode);
+            self.message = Some(Begun { opcode: header.opcode, compressed: header.rsv1 });
         }
-        self.frame = Some(Partial { left: header.len, key, fin: header.fin });
+        self.frame = Some(Partial { left: header.len, key: header.mask, fin: header.fin });
     }
 
     /// Takes payload of the current frame from the input.
@@ -170,11 +215,12 @@ impl Receiver {
             }
             _ => self.frame = None,
         }
+        let Begun { opcode, compressed } = self.message.expect("a frame belongs to a message");
         // RFC 6455 §8.1: the text ends here, so no character may be unfinished.
-        if self.message == Some(Opcode::Text) && !self.utf8.is_complete() {
+        if opcode == Opcode::Text && !compressed && !self.utf8.is_complete() {
             return Err(Error::InvalidUtf8);
         }
-        Ok(Incoming::Message(Arrived::Gathered))
+        Ok(Incoming::Message(Arrived { opcode, compressed, place: None }))
     }
 
     /// Memory for the next read, if a large payload is arriving: the socket fills it and
@@ -202,21 +248,33 @@ impl Receiver {
     /// [`Error::InvalidUtf8`] for a text that arrived in one piece.
     #[inline]
     pub fn lend<'a>(&'a self, input: &'a [u8], arrived: &Arrived) -> Result<Message<'a>, Error> {
-        let (opcode, bytes) = match arrived {
-            Arrived::InPlace(opcode, place) => (*opcode, &input[place.clone()]),
-            Arrived::Gathered => (self.message.unwrap_or(Opcode::Binary), self.gather.filled()),
-        };
-        if opcode == Opcode::Text {
-            utf8::text(bytes).map(Message::Text).map_err(|_| Error::InvalidUtf8)
-        } else {
-            Ok(Message::Binary(bytes))
-        }
+        debug_assert!(!arrived.compressed, "a compressed message is inflated");
+        message(arrived.opcode, payload(&self.gather, input, arrived))
+    }
+
+    /// A compressed message, inflated into `plain`, which is empty.
+    ///
+    /// # Errors
+    /// [`Error::MessageTooBig`] as soon as it is; [`Error::InvalidDeflate`];
+    /// [`Error::InvalidUtf8`].
+    pub fn inflate<'a>(
+        &mut self,
+        input: &[u8],
+        arrived: &Arrived,
+        limits: Limits,
+        engines: &mut Engines,
+        plain: &'a mut Gather,
+    ) -> Result<Message<'a>, Error> {
+        let inflater = self.inflater.as_mut().ok_or(Error::ReservedBits)?;
+        let packed = payload(&self.gather, input, arrived);
+        inflater.inflate(packed, limits.max_message, engines, plain)?;
+        message(arrived.opcode, plain.filled())
     }
 
     /// The message was used: forget it.
     #[inline]
     pub fn release(&mut self, arrived: &Arrived, pool: &mut Pool) {
-        if matches!(arrived, Arrived::Gathered) {
+        if arrived.place.is_none() {
             self.gather.release(pool);
             self.message = None;
             self.fragments = 0;
@@ -226,7 +284,33 @@ impl Receiver {
 
     /// Bytes of memory held.
     pub fn bytes_held(&self) -> usize {
-        self.gather.bytes_held()
+        let history = self.inflater.as_ref().map_or(0, |inflater| inflater.bytes_held());
+        self.gather.bytes_held() + history
+    }
+}
+
+/// The bytes of a message as they came.
+#[inline]
+fn payload<'a>(gather: &'a Gather, input: &'a [u8], arrived: &Arrived) -> &'a [u8] {
+    match &arrived.place {
+        Some(place) => &input[place.clone()],
+        None => gather.filled(),
+    }
+}
+
+#[inline]
+fn message(opcode: Opcode, bytes: &[u8]) -> Result<Message<'_>, Error> {
+    if opcode == Opcode::Text {
+        utf8::text(bytes).map(Message::Text).map_err(|_| Error::InvalidUtf8)
+    } else {
+        Ok(Message::Binary(bytes))
+    }
+}
+
+#[inline]
+fn unmask(bytes: &mut [u8], key: Option<[u8; 4]>) {
+    if let Some(key) = key {
+        mask::apply(bytes, key);
     }
 }
 
@@ -234,13 +318,13 @@ impl Receiver {
 fn unmask_and_check(
     partial: &mut Partial,
     piece: &mut [u8],
-    message: Option<Opcode>,
+    message: Option<Begun>,
     utf8: &mut Utf8,
 ) -> Result<(), Error> {
-    mask::apply(piece, partial.key);
-    partial.key = mask::rotate(partial.key, piece.len());
+    unmask(piece, partial.key);
+    partial.key = partial.key.map(|key| mask::rotate(key, piece.len()));
     partial.left -= piece.len() as u64;
-    if message == Some(Opcode::Text) {
+    if matches!(message, Some(Begun { opcode: Opcode::Text, compressed: false })) {
         utf8.feed(piece).map_err(|_| Error::InvalidUtf8)?;
     }
     Ok(())
@@ -248,17 +332,12 @@ fn unmask_and_check(
 
 /// RFC 6455 §5.5: control frames are short and whole, so they are taken only when they are
 /// complete.
-fn control(
-    input: &mut [u8],
-    header: Header,
-    at: usize,
-    key: [u8; 4],
-) -> Result<(usize, Incoming), Error> {
+fn control(input: &mut [u8], header: Header, at: usize) -> Result<(usize, Incoming), Error> {
     let end = at + header.len as usize;
     let Some(payload) = input.get_mut(at..end) else {
         return Ok((0, Incoming::NeedData));
     };
-    mask::apply(payload, key);
+    unmask(payload, header.mask);
     let incoming = match header.opcode {
         Opcode::Ping => Incoming::Ping(at..end),
         Opcode::Pong => Incoming::Pong(at..end),

@@ -64,7 +64,7 @@ def test_bad_flags(flags):
 
 @pytest.mark.parametrize(
     "flags",
-    [["--deflate"], ["--tls", "cert", "key"], ["--uds", "socket"], ["--redis", "url"],
+    [["--tls", "cert", "key"], ["--uds", "socket"], ["--redis", "url"],
      ["--access-log"]],
     ids=" ".join,
 )  # fmt: skip

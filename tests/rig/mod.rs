@@ -14,6 +14,7 @@ use oneport::conn::record::Record;
 use oneport::conn::{Addresses, Connection, Delivered, Local, TURN_BUDGET, Turn};
 use oneport::http::date::Prefab;
 use oneport::http::head::FieldSpan;
+use oneport::ws::deflate::Engines;
 use oneport::{App, Config, Event, Flow, Groups, Message, State};
 
 /// A mailbox that the test empties.
@@ -76,6 +77,7 @@ pub struct Rig<A: App> {
     generation: u32,
     prefab: Prefab,
     pool: Pool,
+    pub engines: Engines,
     fields: Vec<FieldSpan>,
     state: State,
     mailbox: Arc<TestMailbox>,
@@ -106,6 +108,7 @@ impl<A: App> Rig<A> {
             conn: None,
             generation: 0,
             pool: Pool::default(),
+            engines: Engines::default(),
             fields: Vec::new(),
             state: State::default(),
             mailbox,
@@ -158,6 +161,7 @@ impl<A: App> Rig<A> {
                     prefab: &self.prefab,
                     sink: &mut self.peer,
                     pool: &mut self.pool,
+                    deflate: &mut self.engines,
                     mailbox: &self.shared_mailbox,
                     groups: &self.groups,
                     effects: &mut self.effects,
@@ -283,8 +287,7 @@ impl<A: App> Rig<A> {
 
     pub fn publish_to_it(&mut self, publication: &Arc<Publication>) -> Option<Delivered> {
         let mut delivered = None;
-        let high_water = self.config.high_water;
-        self.turn(|conn, _, _| delivered = Some(conn.deliver(publication, high_water)));
+        self.turn(|conn, _, turn| delivered = Some(conn.deliver(publication, turn)));
         delivered
     }
 

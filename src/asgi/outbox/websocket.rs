@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{ScopeCore, SendError, obey, put_payload};
-use crate::asgi::env::Env;
+use crate::asgi::env::{Env, after};
 use crate::asgi::event::SendEvent;
 use crate::asgi::order::{Verdict, WebSocket, WebSocketStep};
 use crate::bytes::output::Output;
@@ -11,8 +11,11 @@ use crate::http::head::Version;
 use crate::http::headers::list_elements;
 use crate::http::sender::{Field, Invalid, Request, Sender, write_text};
 use crate::ws::closing::{CloseEvent, Closing};
-use crate::ws::frame;
+use crate::ws::deflate::Deflater;
+use crate::ws::extension::Agreed;
+use crate::ws::frame::{self, Header, Opcode};
 use crate::ws::handshake::{self, Accept};
+use crate::ws::mask::Keys;
 use crate::ws::{Message, close, sender};
 
 /// What is only needed until the handshake is answered.
@@ -21,8 +24,33 @@ struct Handshake {
     accept: Accept,
     /// The subprotocols that the client offered, as a list value.
     offered: Vec<u8>,
+    /// How messages will be compressed.
+    agreed: Option<Agreed>,
     denial: Option<Sender>,
 }
+
+/// What frames need beyond the plain form that a server sends.
+#[derive(Default)]
+struct Special {
+    /// There if compression was agreed.
+    deflater: Option<Deflater>,
+    /// When it last compressed something.
+    compressed_at: Option<Instant>,
+    /// A client's masking keys.
+    keys: Option<Box<dyn Keys>>,
+}
+
+impl std::fmt::Debug for Special {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Special")
+            .field("deflater", &self.deflater)
+            .field("masks", &self.keys.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long a connection keeps a compressor of its own without using it.
+const KEEP_CONTEXT: Duration = Duration::from_secs(10);
 
 /// The answers of one WebSocket scope.
 #[derive(Debug)]
@@ -34,6 +62,8 @@ pub struct WebSocketSide {
     /// Where the answer to the handshake begins in the output, while it can still be replaced.
     mark: Option<usize>,
     handshake: Option<Box<Handshake>>,
+    /// None on a server without compression, which is the plain case.
+    special: Option<Box<Special>>,
     /// When the last pong came.
     pub last_pong: Option<Instant>,
     /// How long the answer to our last ping took.
@@ -47,18 +77,75 @@ const DENIAL: Request =
 
 impl WebSocketSide {
     /// For a handshake that is answered with `accept`; `offered` are the values of
-    /// Sec-WebSocket-Protocol.
-    pub fn new<'v>(accept: Accept, offered: impl Iterator<Item = &'v [u8]>) -> Self {
+    /// Sec-WebSocket-Protocol. Messages are compressed as agreed.
+    pub fn new<'v>(
+        accept: Accept,
+        offered: impl Iterator<Item = &'v [u8]>,
+        agreed: Option<Agreed>,
+        deflater: Option<Deflater>,
+    ) -> Self {
         let offered = offered.collect::<Vec<_>>().join(&b","[..]);
         Self {
             order: WebSocket::Connecting,
             closing: Closing::Open,
             sent_code: 0,
             mark: None,
-            handshake: Some(Box::new(Handshake { accept, offered, denial: None })),
+            handshake: Some(Box::new(Handshake { accept, offered, agreed, denial: None })),
+            special: deflater.map(|deflater| {
+                Box::new(Special { deflater: Some(deflater), ..Special::default() })
+            }),
             last_pong: None,
             round_trip: None,
         }
+    }
+
+    /// A client's side, after the handshake.
+    pub fn of_client(keys: Box<dyn Keys>, deflater: Option<Deflater>) -> Self {
+        Self {
+            order: WebSocket::Open,
+            closing: Closing::Open,
+            sent_code: 0,
+            mark: None,
+            handshake: None,
+            special: Some(Box::new(Special { deflater, compressed_at: None, keys: Some(keys) })),
+            last_pong: None,
+            round_trip: None,
+        }
+    }
+
+    /// Is this a client's side?
+    pub fn is_client(&self) -> bool {
+        self.special.as_ref().is_some_and(|special| special.keys.is_some())
+    }
+
+    /// A client's key for the next frame; a server does not mask (RFC 6455 §5.1).
+    #[inline]
+    fn next_key(&mut self) -> Option<[u8; 4]> {
+        Some(self.special.as_mut()?.keys.as_mut()?.next_key())
+    }
+
+    /// What compresses messages, if that was agreed.
+    pub fn deflater(&mut self) -> Option<&mut Deflater> {
+        self.special.as_mut()?.deflater.as_mut()
+    }
+
+    /// When a compressor of the connection's own is to be given back.
+    pub fn context_deadline(&self) -> Option<Instant> {
+        let special = self.special.as_ref()?;
+        let holds = special.deflater.as_ref().is_some_and(Deflater::holds_engine);
+        special.compressed_at.filter(|_| holds).map(|at| after(at, KEEP_CONTEXT))
+    }
+
+    /// Bytes of memory held for compression.
+    pub fn bytes_held(&self) -> usize {
+        let deflater = self.special.as_ref().and_then(|special| special.deflater.as_ref());
+        deflater.map_or(0, Deflater::bytes_held)
+    }
+
+    /// Queues a ping or pong.
+    pub fn send_control(&mut self, opcode: Opcode, payload: &[u8], output: &mut Output) {
+        let key = self.next_key();
+        sender::send_control(output, opcode, payload, key);
     }
 
     /// Where the WebSocket is, as the application sees it.
@@ -132,13 +219,14 @@ impl WebSocketSide {
         Ok(())
     }
 
-    /// Sends a Close of the server's own (an echo, a failed connection, a shutdown), unless one
-    /// was sent. Tells whether it was sent now.
-    pub fn close_by_server(&mut self, code: u16, reason: &str, output: &mut Output) -> bool {
+    /// Sends a Close that the application did not ask for (an echo, a failed connection, a
+    /// shutdown), unless one was sent. Tells whether it was sent now.
+    pub fn close_by_us(&mut self, code: u16, reason: &str, output: &mut Output) -> bool {
         let Ok(next) = self.closing.next(CloseEvent::SentClose) else { return false };
         self.closing = next;
         self.sent_code = code;
-        sender::encode_close(output.tail(), code, reason);
+        let key = self.next_key();
+        sender::encode_close(output.tail(), code, reason, key);
         if let Verdict::To(next) = self.order.next(WebSocketStep::Close) {
             self.order = next;
         }
@@ -222,6 +310,7 @@ impl WebSocketSide {
             output.tail(),
             &handshake.accept,
             subprotocol,
+            handshake.agreed.as_ref(),
             env.prefab.server(),
             headers,
         ) {
@@ -244,9 +333,44 @@ impl WebSocketSide {
     ) -> Result<(), SendError> {
         let Some(next) = self.step(WebSocketStep::Send, "websocket.send")? else { return Ok(()) };
         self.order = next;
+        if self.special.is_some() {
+            return self.special_message(message, core, output, env);
+        }
         let payload = message.as_bytes();
         frame::encode(output.tail(), true, message.opcode(), payload.len());
         put_payload(payload, &mut self.mark, core, output, env)
+    }
+
+    /// A message that is compressed or masked.
+    fn special_message(
+        &mut self,
+        message: Message<'_>,
+        core: &mut ScopeCore,
+        output: &mut Output,
+        env: &mut Env<'_>,
+    ) -> Result<(), SendError> {
+        let Some(special) = &mut self.special else { return Ok(()) };
+        let mut packed = env.deflate.take_packed();
+        let length = special
+            .deflater
+            .as_mut()
+            .and_then(|deflater| deflater.deflate(message.as_bytes(), env.deflate, &mut packed));
+        if length.is_some() {
+            special.compressed_at = Some(env.now);
+        }
+        let payload = length.map_or(message.as_bytes(), |length| &packed[..length]);
+        let mask = special.keys.as_mut().map(|keys| keys.next_key());
+        let (opcode, len) = (message.opcode(), payload.len() as u64);
+        let header = Header { fin: true, rsv1: length.is_some(), opcode, mask, len };
+        let sent = if mask.is_some() {
+            sender::encode_frame(output.tail(), header, payload);
+            Ok(())
+        } else {
+            frame::encode_header(output.tail(), header);
+            put_payload(payload, &mut self.mark, core, output, env)
+        };
+        env.deflate.give_back_packed(packed);
+        sent
     }
 
     fn close(
@@ -267,7 +391,7 @@ impl WebSocketSide {
         if !close::may_be_on_the_wire(code) {
             return Err(Invalid::CloseCode.into());
         }
-        self.close_by_server(code, reason, output);
+        self.close_by_us(code, reason, output);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Due, Exchange};
 use crate::asgi::outbox::HttpSide;
-use crate::asgi::{App, Event, Handler, HttpScope, Scope, WebSocketScope};
+use crate::asgi::{App, Config, Event, Handler, HttpScope, Scope, WebSocketScope};
 use crate::conn::call::{self, Failure};
 use crate::conn::record::Cause;
 use crate::conn::trace::Trace;
@@ -17,6 +17,7 @@ use crate::http::headers::Headers;
 use crate::http::sender::Request;
 use crate::http::target::{self, Target};
 use crate::http::{Error, Version};
+use crate::ws::extension::{self, Agreed, Deflate};
 use crate::ws::handshake;
 
 impl<H: Handler> Connection<H> {
@@ -190,6 +191,12 @@ impl<H: Handler> Connection<H> {
             Ok(accept) => accept,
             Err(refusal) => return self.refuse_handshake(refusal, turn),
         };
+        let compression = match negotiate(headers, turn.env.config) {
+            Ok(compression) => compression,
+            Err(extension::Malformed) => {
+                return self.refuse_handshake(handshake::Refusal::Extensions, turn);
+            }
+        };
         let path = target::decode_path(target.path());
         let scope = Scope::WebSocket(WebSocketScope {
             http_version: version.as_str(),
@@ -206,7 +213,7 @@ impl<H: Handler> Connection<H> {
         let role = match call::guarded(|| app.call(&scope)) {
             Ok(Some(handler)) => {
                 let offered = headers.get_all("sec-websocket-protocol");
-                WebSocketRole::new(handler, accept, offered, turn.env.now)
+                WebSocketRole::new(handler, accept, offered, compression, turn.env.now)
             }
             Ok(None) => return self.answer(404, &[], "not found\n", Cause::NotPersistent, turn),
             Err(failure) => {
@@ -221,6 +228,18 @@ impl<H: Handler> Connection<H> {
         self.role = Role::WebSocket(Box::new(role));
         self.tell_websocket(Event::WebSocketConnect, turn);
     }
+}
+
+/// RFC 7692 §5.1: what is agreed about compression, if this server was asked to compress.
+fn negotiate(
+    headers: Headers<'_>,
+    config: &Config,
+) -> Result<Option<(Agreed, Deflate)>, extension::Malformed> {
+    let Some(deflate) = config.deflate.filter(|_| cfg!(feature = "deflate")) else {
+        return Ok(None);
+    };
+    let agreed = extension::accept(headers.get_all("sec-websocket-extensions"), deflate)?;
+    Ok(agreed.map(|agreed| (agreed, deflate)))
 }
 
 /// Is this a request for a WebSocket?

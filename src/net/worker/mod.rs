@@ -38,6 +38,7 @@ use crate::conn::{Connection, TURN_BUDGET, Turn};
 use crate::groups::Table;
 use crate::http::date::Prefab;
 use crate::http::head::FieldSpan;
+use crate::ws::deflate::Engines;
 
 /// The buffer that every read goes to, unless a large message wants its own (bytes).
 const SCRATCH: usize = 64 * 1024;
@@ -74,6 +75,7 @@ struct Tools {
     config: Arc<Config>,
     prefab: Prefab,
     pool: Pool,
+    deflate: Engines,
     fields: Vec<FieldSpan>,
     effects: Vec<Effect>,
     state: State,
@@ -94,6 +96,7 @@ impl Tools {
                 prefab: &self.prefab,
                 sink,
                 pool: &mut self.pool,
+                deflate: &mut self.deflate,
                 mailbox: &self.mailbox,
                 groups: &self.groups,
                 effects: &mut self.effects,
@@ -195,6 +198,7 @@ impl<W: World, A: App> Worker<W, A> {
         let tools = Tools {
             prefab,
             pool: Pool::default(),
+            deflate: Engines::default(),
             fields: Vec::with_capacity(config.max_fields.min(128) + 1),
             effects: Vec::new(),
             state: State::default(),

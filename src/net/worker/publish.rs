@@ -47,10 +47,9 @@ impl<W: World, A: App> Worker<W, A> {
         counts: &mut [(usize, usize)],
     ) {
         let Some(key) = self.connections.at(member) else { return };
-        let high_water = self.tools.config.high_water;
-        self.enter(key, |conn, _| {
+        self.enter(key, |conn, turn| {
             for index in indexes {
-                match conn.deliver(parcels[index].publication(), high_water) {
+                match conn.deliver(parcels[index].publication(), turn) {
                     Delivered::Queued => counts[index].0 += 1,
                     Delivered::Full => counts[index].1 += 1,
                     Delivered::NotOpen => {}

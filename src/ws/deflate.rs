@@ -1,0 +1,456 @@
+//! Compressed messages (RFC 7692 §7.2): payloads in DEFLATE, without the tail that every
+//! message would end with.
+//!
+//! ```text
+//!   message ──DEFLATE, sync flush──> [ blocks | 00 00 ff ff ]      the tail: an empty block
+//!                                    [ blocks ]                    is sent, RSV1 set on its
+//!                                                                  first frame
+//! ```
+//!
+//! What costs memory here is the machinery: some 300 KiB to compress, 40 KiB to decompress. So
+//! a worker has **one** of each kind ([`Engines`]), made when first needed, and a connection
+//! borrows it for one message:
+//!
+//! - Without context takeover (the default) a message starts from nothing; the connection
+//!   remembers nothing.
+//! - With takeover the peer's messages may refer back to up to 32 KiB of what it sent before.
+//!   An [`Inflater`] keeps those bytes, no more, and shows them to the shared engine. A
+//!   [`Deflater`] has an engine of its own, which it may give up at any time: a message that
+//!   refers to nothing is always allowed.
+//!
+//! The inflated size is checked while inflating: ten bytes can stand for ten thousand.
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+
+use super::error::Error;
+use super::extension::{Deflate, Direction};
+use crate::bytes::gather::Gather;
+
+/// RFC 7692 §7.2.1: what is cut off each compressed message, and put back to read it.
+const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+/// A message of which this many parts end their own stream is refused: each costs a fresh
+/// start with the whole window.
+const MAX_STREAMS: usize = 16;
+/// What an engine that compresses holds (bytes), as measured; the size of its window is the
+/// smaller part.
+const COMPRESS_BYTES: usize = 300 * 1024;
+/// Buffers for one message that grew past this are freed after it (bytes).
+const LARGEST_KEPT: usize = 256 * 1024;
+
+/// What one worker needs to compress and decompress, for all its connections.
+#[derive(Default)]
+pub struct Engines {
+    inflate: Option<Decompress>,
+    /// By window bits.
+    deflate: Vec<(u8, Compress)>,
+    plain: Gather,
+    packed: Vec<u8>,
+    compressions: u64,
+}
+
+impl Engines {
+    /// A buffer for one message, to be given back.
+    pub fn take_plain(&mut self) -> Gather {
+        std::mem::take(&mut self.plain)
+    }
+
+    /// Takes the buffer back.
+    pub fn give_back_plain(&mut self, mut plain: Gather) {
+        plain.clear(LARGEST_KEPT);
+        self.plain = plain;
+    }
+
+    /// A buffer for one compressed message, to be given back.
+    pub fn take_packed(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.packed)
+    }
+
+    /// Takes the buffer back.
+    pub fn give_back_packed(&mut self, packed: Vec<u8>) {
+        if packed.len() <= LARGEST_KEPT {
+            self.packed = packed;
+        }
+    }
+
+    /// How many messages were compressed.
+    pub fn compressions(&self) -> u64 {
+        self.compressions
+    }
+
+    /// The engine for this window, with nothing in it.
+    fn fresh_compress(&mut self, bits: u8, level: u8) -> &mut Compress {
+        let at = match self.deflate.iter().position(|(of, _)| *of == bits) {
+            Some(at) => {
+                self.deflate[at].1.reset();
+                at
+            }
+            None => {
+                self.deflate.push((bits, new_compress(bits, level)));
+                self.deflate.len() - 1
+            }
+        };
+        &mut self.deflate[at].1
+    }
+}
+
+fn new_compress(bits: u8, level: u8) -> Compress {
+    Compress::new_with_window_bits(Compression::new(level.into()), false, bits)
+}
+
+/// Reads the compressed messages of one peer.
+#[derive(Debug)]
+pub struct Inflater {
+    /// With takeover: the end of what the peer sent, as large as its window.
+    history: Option<Vec<u8>>,
+    window: usize,
+}
+
+impl Inflater {
+    /// For what this direction was agreed to do.
+    pub fn new(peer: Direction) -> Self {
+        // Encoders that are told 8 use 9 and look back that far: zlib has always done so.
+        let window = 1 << peer.window_bits.max(9);
+        Self { history: peer.takeover.then(Vec::new), window }
+    }
+
+    /// Inflates a message into `plain`, which may hold at most `limit` bytes in the end.
+    ///
+    /// # Errors
+    /// [`Error::MessageTooBig`] after at most one block more; [`Error::InvalidDeflate`].
+    pub fn inflate(
+        &mut self,
+        payload: &[u8],
+        limit: usize,
+        engines: &mut Engines,
+        plain: &mut Gather,
+    ) -> Result<(), Error> {
+        // Any window that a peer may use is within 15 bits.
+        let engine =
+            engines.inflate.get_or_insert_with(|| Decompress::new_with_window_bits(false, 15));
+        engine.reset(false);
+        if let Some(history) = self.history.as_ref().filter(|history| !history.is_empty()) {
+            engine.set_dictionary(history).map_err(|_| Error::InvalidDeflate)?;
+        }
+        let mut streams = 1;
+        for part in [payload, &TAIL] {
+            let mut rest = part;
+            while !inflate_part(engine, &mut rest, limit, plain)? {
+                // RFC 7692 §7.2.3.5: the last block of a message may be marked final; what
+                // follows it is a stream that still looks back over it.
+                streams += 1;
+                if streams > MAX_STREAMS {
+                    return Err(Error::InvalidDeflate);
+                }
+                engine.reset(false);
+                let window = self.look_back(plain.filled());
+                engine.set_dictionary(&window).map_err(|_| Error::InvalidDeflate)?;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+        }
+        let window = self.window;
+        if let Some(history) = &mut self.history {
+            remember(history, plain.filled(), window);
+        }
+        Ok(())
+    }
+
+    /// What may be referred to after `plain`.
+    fn look_back(&self, plain: &[u8]) -> Vec<u8> {
+        let mut window = self.history.clone().unwrap_or_default();
+        remember(&mut window, plain, self.window);
+        window
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes_held(&self) -> usize {
+        self.history.as_ref().map_or(0, Vec::capacity)
+    }
+}
+
+/// Feeds `rest` to the engine; false if a final block ended the stream before or at its end.
+fn inflate_part(
+    engine: &mut Decompress,
+    rest: &mut &[u8],
+    limit: usize,
+    plain: &mut Gather,
+) -> Result<bool, Error> {
+    loop {
+        // One byte above the limit is asked for: it tells what fits exactly from what does not.
+        let room = plain.spare(limit + 1 - plain.len());
+        let (room_len, read, written) = (room.len(), engine.total_in(), engine.total_out());
+        let status = engine
+            .decompress(rest, room, FlushDecompress::Sync)
+            .map_err(|_| Error::InvalidDeflate)?;
+        let read = (engine.total_in() - read) as usize;
+        let written = (engine.total_out() - written) as usize;
+        *rest = &rest[read..];
+        plain.advance(written);
+        if plain.len() > limit {
+            return Err(Error::MessageTooBig);
+        }
+        match status {
+            Status::StreamEnd => return Ok(false),
+            // Room was left over: all that these bytes stand for is there.
+            _ if written < room_len && rest.is_empty() => return Ok(true),
+            _ if read == 0 && written == 0 => return Err(Error::InvalidDeflate),
+            _ => {}
+        }
+    }
+}
+
+/// Appends to a window and cuts it to its size.
+fn remember(history: &mut Vec<u8>, plain: &[u8], window: usize) {
+    let plain = &plain[plain.len().saturating_sub(window)..];
+    let surplus = (history.len() + plain.len()).saturating_sub(window);
+    history.drain(..surplus);
+    history.reserve_exact(plain.len());
+    history.extend_from_slice(plain);
+}
+
+/// Writes compressed messages to one peer.
+pub struct Deflater {
+    settings: Deflate,
+    bits: u8,
+    context: Context,
+}
+
+/// What a message may refer to.
+enum Context {
+    /// Nothing: the worker's engine serves.
+    None,
+    /// Earlier messages. The engine is there while there is something to refer to.
+    Takeover(Option<Box<Compress>>),
+}
+
+impl Deflater {
+    /// For what our direction was agreed to do.
+    pub fn new(ours: Direction, settings: Deflate) -> Self {
+        let context = if ours.takeover { Context::Takeover(None) } else { Context::None };
+        Self { settings, bits: ours.window_bits, context }
+    }
+
+    /// Compresses a message into `packed` and tells its length there; `None` if it is better
+    /// sent as it is: short, or not smaller when compressed.
+    pub fn deflate(
+        &mut self,
+        payload: &[u8],
+        engines: &mut Engines,
+        packed: &mut Vec<u8>,
+    ) -> Option<usize> {
+        // Eight bits: zlib would use nine and break what was agreed.
+        if payload.len() < self.settings.threshold.max(1) || self.bits < 9 {
+            return None;
+        }
+        engines.compressions += 1;
+        let (bits, level) = (self.bits, self.settings.level);
+        let (engine, own) = match &mut self.context {
+            Context::None => (engines.fresh_compress(bits, level), false),
+            Context::Takeover(engine) => {
+                (&mut **engine.get_or_insert_with(|| Box::new(new_compress(bits, level))), true)
+            }
+        };
+        // More room than this and it would not have shrunk.
+        let room = payload.len() + TAIL.len();
+        if packed.len() < room {
+            packed.resize(room, 0);
+        }
+        let (read, written) = (engine.total_in(), engine.total_out());
+        let outcome = engine.compress(payload, &mut packed[..room], FlushCompress::Sync);
+        let read = (engine.total_in() - read) as usize;
+        let written = (engine.total_out() - written) as usize;
+        // Output space that is left over means that the flush is complete (zlib.h).
+        let complete = outcome.is_ok() && read == payload.len() && written < room;
+        let length = written.checked_sub(TAIL.len());
+        match length {
+            Some(length) if complete && packed[length..written] == TAIL => Some(length),
+            _ => {
+                if own {
+                    // It saw what the peer will not see compressed.
+                    self.forget();
+                }
+                None
+            }
+        }
+    }
+
+    /// Gives up what the next message could refer to, and its memory.
+    pub fn forget(&mut self) {
+        if let Context::Takeover(engine) = &mut self.context {
+            *engine = None;
+        }
+    }
+
+    /// The size of the window, and whether a message of this length is compressed at all.
+    pub fn plan(&self, len: usize) -> Option<u8> {
+        (len >= self.settings.threshold.max(1) && self.bits >= 9).then_some(self.bits)
+    }
+
+    /// As [`Deflater::deflate`], but referring to nothing that was sent before: the result serves
+    /// every peer with this window.
+    pub fn deflate_alone(
+        &self,
+        payload: &[u8],
+        engines: &mut Engines,
+        packed: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let mut alone = Self { settings: self.settings, bits: self.bits, context: Context::None };
+        alone.deflate(payload, engines, packed)
+    }
+
+    /// Does it hold an engine of its own?
+    pub fn holds_engine(&self) -> bool {
+        matches!(self.context, Context::Takeover(Some(_)))
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes_held(&self) -> usize {
+        if self.holds_engine() { COMPRESS_BYTES } else { 0 }
+    }
+}
+
+impl std::fmt::Debug for Deflater {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deflater")
+            .field("bits", &self.bits)
+            .field("holds_engine", &self.holds_engine())
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Engines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engines").field("compressions", &self.compressions).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn direction(takeover: bool, window_bits: u8) -> Direction {
+        Direction { takeover, window_bits }
+    }
+
+    struct Pair {
+        deflater: Deflater,
+        inflater: Inflater,
+        engines: Engines,
+    }
+
+    impl Pair {
+        fn new(takeover: bool, bits: u8) -> Self {
+            let direction = direction(takeover, bits);
+            Self {
+                deflater: Deflater::new(direction, Deflate::default().threshold(0)),
+                inflater: Inflater::new(direction),
+                engines: Engines::default(),
+            }
+        }
+
+        fn pack(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+            let mut packed = Vec::new();
+            let length = self.deflater.deflate(message, &mut self.engines, &mut packed)?;
+            packed.truncate(length);
+            Some(packed)
+        }
+
+        fn unpack(&mut self, packed: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+            let mut plain = Gather::default();
+            self.inflater.inflate(packed, limit, &mut self.engines, &mut plain)?;
+            Ok(plain.filled().to_vec())
+        }
+    }
+
+    #[test]
+    fn the_examples_of_rfc_7692_section_7_2_3() {
+        let mut pair = Pair::new(true, 15);
+        // §7.2.3.1: one block; §7.2.3.2: the same again, with takeover.
+        let first = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+        assert_eq!(pair.unpack(first, 5), Ok(b"Hello".to_vec()));
+        assert_eq!(pair.unpack(b"\xf2\x00\x11\x00\x00", 5), Ok(b"Hello".to_vec()));
+        // §7.2.3.3: a block without compression.
+        let stored = b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00";
+        assert_eq!(pair.unpack(stored, 5), Ok(b"Hello".to_vec()));
+        // §7.2.3.4: a block marked final.
+        assert_eq!(pair.unpack(b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", 5), Ok(b"Hello".to_vec()));
+        // §7.2.3.5: two blocks in one message.
+        let two = b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00";
+        assert_eq!(pair.unpack(two, 5), Ok(b"Hello".to_vec()));
+        // §7.2.3.6: an empty message.
+        assert_eq!(pair.unpack(b"\x00", 0), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn every_window_gives_back_what_was_packed() {
+        let text: Vec<u8> =
+            (0..40_000u32).flat_map(|i| (i % 997).to_string().into_bytes()).collect();
+        for bits in 9..=15 {
+            for takeover in [false, true] {
+                let mut pair = Pair::new(takeover, bits);
+                let mut sizes = Vec::new();
+                for len in [1usize, 10, 600, 5000, 5000, text.len(), 70_000] {
+                    let message = &text[..len];
+                    match pair.pack(message) {
+                        Some(packed) => {
+                            assert!(packed.len() < len);
+                            sizes.push(packed.len());
+                            assert_eq!(pair.unpack(&packed, len).as_deref(), Ok(message));
+                        }
+                        None => assert!(len <= 10 || takeover),
+                    }
+                }
+                assert!(pair.inflater.bytes_held() <= 1 << bits);
+                assert_eq!(pair.inflater.bytes_held() > 0, takeover);
+                assert_eq!(pair.deflater.holds_engine(), takeover);
+                assert!(!sizes.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_context_that_was_given_up_is_not_referred_to() {
+        let mut pair = Pair::new(true, 15);
+        let message = b"a message that is sent again and again, word by word";
+        let first = pair.pack(message).unwrap();
+        pair.unpack(&first, 100).unwrap();
+        let second = pair.pack(message).unwrap();
+        assert!(second.len() < first.len() / 2, "it refers to the first");
+        pair.unpack(&second, 100).unwrap();
+        pair.deflater.forget();
+        assert_eq!(pair.pack(message).unwrap(), first);
+        // What does not shrink is sent as it is, and not referred to later.
+        let noise: Vec<u8> =
+            (0..200u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8).collect();
+        assert_eq!(pair.pack(&noise), None);
+        assert_eq!(pair.pack(message).unwrap(), first);
+    }
+
+    #[test]
+    fn a_bomb_is_refused_within_a_block_of_the_limit() {
+        let mut pair = Pair::new(false, 15);
+        let bomb = pair.pack(&vec![0u8; 16 << 20]).unwrap();
+        assert!(bomb.len() < 200_000);
+        for limit in [0, 1, 1000, 65_535, 65_536, 1 << 20, (16 << 20) - 1] {
+            let mut plain = Gather::default();
+            let refused = pair.inflater.inflate(&bomb, limit, &mut pair.engines, &mut plain);
+            assert_eq!(refused, Err(Error::MessageTooBig));
+            assert!(plain.len() == limit + 1);
+            assert!(plain.bytes_held() <= 2 * limit + (1 << 20));
+        }
+        assert_eq!(pair.unpack(&bomb, 16 << 20).map(|plain| plain.len()), Ok(16 << 20));
+    }
+
+    #[test]
+    fn what_is_not_deflate_is_refused() {
+        let mut pair = Pair::new(true, 15);
+        // A block of the reserved type 3 (RFC 1951 §3.2.3); a distance beyond the window.
+        for bad in [b"\x07".as_slice(), b"\xff\xff", b"\xf2\x00\x11\x00\x00"] {
+            assert_eq!(pair.unpack(bad, 1000), Err(Error::InvalidDeflate), "{bad:x?}");
+        }
+        // Final blocks without end: each would cost a window.
+        assert_eq!(pair.unpack(&b"\x03\x00".repeat(1000), 1000), Err(Error::InvalidDeflate));
+        assert_eq!(pair.unpack(&b"\x03\x00".repeat(3), 1000), Ok(Vec::new()));
+    }
+}
