@@ -8,7 +8,7 @@ use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
 use crate::asgi::env::{Env, after};
 use crate::asgi::outbox::{Side, WebSocketSide};
-use crate::asgi::{Config, Event, Handler, order};
+use crate::asgi::{Config, Event, Handler, Outbox, order};
 use crate::bytes::gather::Gather;
 use crate::bytes::output::Output;
 use crate::ws::closing::Closing;
@@ -17,7 +17,7 @@ use crate::ws::extension::{Agreed, Deflate};
 use crate::ws::frame::Opcode;
 use crate::ws::handshake::Accept;
 use crate::ws::mask::Keys;
-use crate::ws::receiver::{Arrived, Incoming, Limits, Receiver};
+use crate::ws::receiver::{self, Arrived, Incoming, Limits, Receiver};
 use crate::ws::{Error, close};
 
 /// How messages are compressed: what was agreed, and our own settings.
@@ -194,7 +194,7 @@ impl<H: Handler> Connection<H> {
     /// Uses bytes as frames until they are used up or the application must answer first.
     pub(super) fn pump_websocket(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
         let limits = limits(turn.env.config);
-        let mut used = 0;
+        let mut used = self.tell_whole_messages(bytes, limits, turn);
         while used < bytes.len() && self.phase == Phase::Active && self.may_proceed(1, turn) {
             let Role::WebSocket(role) = &mut self.role else { break };
             let rest = &mut bytes[used..];
@@ -207,6 +207,59 @@ impl<H: Handler> Connection<H> {
                 }
                 Err(error) => self.websocket_failed(error, turn),
             }
+        }
+        used
+    }
+
+    /// The short way for a run of messages that lie whole in the input: told one after the other
+    /// through one outbox, as long as nothing else is to be done in between. Tells how many
+    /// bytes were used; what follows takes the long way.
+    fn tell_whole_messages(
+        &mut self,
+        bytes: &mut [u8],
+        limits: Limits,
+        turn: &mut Turn<'_>,
+    ) -> usize {
+        let Role::WebSocket(role) = &mut self.role else { return 0 };
+        let WebSocketRole { handler: Some(handler), side, receiver, heartbeat, .. } = &mut **role
+        else {
+            return 0;
+        };
+        // Who watches is shown each message, on the long way.
+        if heartbeat.number == 0 || self.phase != Phase::Active || turn.observer.is_some() {
+            return 0;
+        }
+        let (core, output) = (&mut self.core, &mut self.output);
+        let side = Side::WebSocket(side);
+        let env = turn.env.reborrow();
+        let mut out = Outbox::new(side, core, output, env, self.slot, self.generation);
+        let mut used = 0;
+        let mut told = Ok(());
+        while *turn.budget > 0 && out.goes_on() {
+            let rest = &mut bytes[used..];
+            let Some((opcode, place)) = receiver.whole(rest, limits) else { break };
+            used += place.end;
+            *turn.budget -= 1;
+            let message = match receiver::message(opcode, &rest[place]) {
+                Ok(message) => message,
+                Err(error) => {
+                    self.websocket_failed(error, turn);
+                    return used;
+                }
+            };
+            let effects = out.effects();
+            told = call::tell(handler, Event::WebSocketReceive(message), &mut out);
+            if let Err(failure) = &told {
+                turn.env.effects.truncate(effects);
+                failure.log("websocket.receive");
+                break;
+            }
+        }
+        match told {
+            // What is not as it was before is settled once, for the last message.
+            Ok(()) if used == 0 => {}
+            Ok(()) | Err(Failure::Closed) => self.settle_websocket(turn),
+            Err(_) => self.websocket_failed_handler(turn),
         }
         used
     }

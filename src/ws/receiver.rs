@@ -160,6 +160,39 @@ impl Receiver {
         Ok((taken, self.finished()?))
     }
 
+    /// The short way for what nearly every frame is: a whole message of a client, with a payload
+    /// of up to 65,535 bytes, that lies whole at the beginning of `input`. It is unmasked there;
+    /// if it is text that is not checked yet. `None` for anything else: [`Receiver::next`] knows
+    /// what it is.
+    #[inline]
+    pub fn whole(&mut self, input: &mut [u8], limits: Limits) -> Option<(Opcode, Range<usize>)> {
+        let [first, second, rest @ ..] = &*input else { return None };
+        let opcode = match first {
+            0x81 => Opcode::Text,
+            0x82 => Opcode::Binary,
+            _ => return None,
+        };
+        let (len, at) = match (second, rest) {
+            (0x80..=0xfd, _) => (usize::from(*second & 0x7f), 2),
+            (0xfe, [high, low, ..]) => (usize::from(u16::from_be_bytes([*high, *low])), 4),
+            _ => return None,
+        };
+        // §5.2: a length is encoded in the fewest bytes; the long way says so.
+        if (at == 4 && len < 126) || len > limits.max_message || !self.is_between_messages() {
+            return None;
+        }
+        let key = *input.get(at..)?.first_chunk::<4>()?;
+        let place = at + 4..at + 4 + len;
+        mask::apply(input.get_mut(place.clone())?, key);
+        Some((opcode, place))
+    }
+
+    /// Does a client's next message begin with the next byte?
+    #[inline]
+    fn is_between_messages(&self) -> bool {
+        self.frame.is_none() && self.message.is_none() && !self.from_server
+    }
+
     /// RFC 6455 §5.4: fragments of one message follow each other; control frames may stand
     /// between them, other messages may not.
     #[inline]
@@ -298,8 +331,12 @@ fn payload<'a>(gather: &'a Gather, input: &'a [u8], arrived: &Arrived) -> &'a [u
     }
 }
 
+/// The message that this payload is.
+///
+/// # Errors
+/// [`Error::InvalidUtf8`] for a text message (RFC 6455 §8.1).
 #[inline]
-fn message(opcode: Opcode, bytes: &[u8]) -> Result<Message<'_>, Error> {
+pub fn message(opcode: Opcode, bytes: &[u8]) -> Result<Message<'_>, Error> {
     if opcode == Opcode::Text {
         utf8::text(bytes).map(Message::Text).map_err(|_| Error::InvalidUtf8)
     } else {
