@@ -67,7 +67,7 @@ impl<'a> Target<'a> {
         let (authority, rest) = rest.split_at(end);
         // RFC 9110 §4.2.1, §4.2.4: an http URI without a host is invalid; user information
         // ("user@") must be treated as an error.
-        if authority.is_empty() || !is_host(authority) {
+        if matches!(authority, [] | [b':', ..]) || !is_host(authority) {
             return Err(Error::Target);
         }
         let (path, query) = split_query(rest)?;
