@@ -20,35 +20,13 @@
 mod rig;
 
 mod answers;
-mod chunks;
-mod codings;
-mod connections;
 mod decisions;
-mod fields;
-mod lengths;
-mod lines;
 mod reader;
 mod row;
 mod run;
-mod smuggling;
-mod targets;
+mod table;
 
-use row::Row;
-
-/// All rows about requests.
-fn rows() -> Vec<Row> {
-    [
-        lengths::rows(),
-        codings::rows(),
-        chunks::rows(),
-        fields::rows(),
-        lines::rows(),
-        targets::rows(),
-        connections::rows(),
-        smuggling::rows(),
-    ]
-    .concat()
-}
+use table::rows;
 
 #[test]
 fn there_are_many_rows_and_none_is_said_twice() {

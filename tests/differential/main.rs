@@ -2,6 +2,15 @@
 
 mod chunked;
 mod heads;
+mod requests;
+#[path = "../rig/mod.rs"]
+mod rig;
+
+#[path = "../cases/row.rs"]
+#[allow(dead_code)] // only inputs and names are of use here
+mod row;
+#[path = "../cases/table.rs"]
+mod table;
 
 use heads::{DIFFERENCES, HEADS, Made, check, ours};
 
@@ -105,4 +114,44 @@ fn chunked_bodies_are_read_alike_by_a_plain_decoder_on_httparse() {
         accepted += usize::from(chunked::check(&bytes));
     }
     assert!(accepted > 5_000, "{accepted}");
+}
+
+#[test]
+fn the_table_of_cases_is_read_like_hyper_does_but_for_the_known_differences() {
+    let mut seen = vec![0; requests::DIFFERENCES.len()];
+    let rows = table::rows();
+    let mut failures = Vec::new();
+    let mut alike = 0;
+    for row in &rows {
+        match requests::check(&row.input, &mut seen) {
+            Ok(n) => alike += n,
+            Err(why) => failures.push(format!("{}: {why}", row.name)),
+        }
+    }
+    assert!(failures.is_empty(), "{}: {}", failures.len(), failures.join("\n"));
+    assert!(alike > 100, "{alike}");
+}
+
+#[test]
+fn mutated_requests_are_read_like_hyper_does_but_for_the_known_differences() {
+    let mut random = Random(6);
+    let mut seen = vec![0; requests::DIFFERENCES.len()];
+    let corpus = table::rows();
+    let (mut alike, mut failures) = (0, Vec::new());
+    for round in 0..80_000 {
+        let mut bytes = corpus[round % corpus.len()].input.clone();
+        mutate(&mut bytes, &mut random);
+        match requests::check(&bytes, &mut seen) {
+            Ok(n) => alike += n,
+            Err(why) => failures.push(why),
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{}: {}",
+        failures.len(),
+        failures[..failures.len().min(20)].join("\n")
+    );
+    assert!(alike > 1_000, "{alike}");
+    assert!(seen.iter().all(|&count| count > 0), "every row is met: {seen:?}");
 }
