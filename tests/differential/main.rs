@@ -2,6 +2,8 @@
 
 mod chunked;
 mod heads;
+#[path = "../../benches/heads/mod.rs"]
+mod real_heads;
 mod requests;
 #[path = "../rig/mod.rs"]
 mod rig;
@@ -52,13 +54,23 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
+/// The small heads that show each peculiarity, and those of real clients.
+fn corpus() -> Vec<Vec<u8>> {
+    let real = real_heads::real();
+    let names: std::collections::BTreeSet<_> = real.iter().map(|(name, _)| *name).collect();
+    assert!(names.len() >= 32, "{}", names.len());
+    let small = HEADS.iter().map(|head| head.as_bytes().to_vec());
+    small.chain(real.into_iter().map(|(_, head)| head)).collect()
+}
+
 #[test]
 fn real_looking_heads_are_read_alike() {
     let mut seen = vec![0; DIFFERENCES.len()];
-    for head in HEADS {
-        check(head.as_bytes(), &mut seen);
-        let (made, _) = ours(head.as_bytes());
-        assert!(matches!(made, Made::Head(.., len) if len == head.len()), "{head:?}");
+    for head in corpus() {
+        check(&head, &mut seen);
+        let (made, _) = ours(&head);
+        let text = String::from_utf8_lossy(&head);
+        assert!(matches!(made, Made::Head(.., len) if len == head.len()), "{text}");
     }
     assert_eq!(seen.iter().sum::<usize>(), 0, "without any difference");
 }
@@ -66,9 +78,9 @@ fn real_looking_heads_are_read_alike() {
 #[test]
 fn every_beginning_of_a_head_is_read_alike() {
     let mut seen = vec![0; DIFFERENCES.len()];
-    for head in HEADS {
+    for head in corpus() {
         for end in 0..head.len() {
-            check(&head.as_bytes()[..end], &mut seen);
+            check(&head[..end], &mut seen);
         }
     }
 }
@@ -78,8 +90,9 @@ fn mutated_heads_are_read_alike_but_for_the_known_differences() {
     let mut random = Random(2026);
     let mut seen = vec![0; DIFFERENCES.len()];
     let mut accepted = 0;
+    let heads = corpus();
     for round in 0..150_000 {
-        let mut bytes = HEADS[round % HEADS.len()].as_bytes().to_vec();
+        let mut bytes = heads[round % heads.len()].clone();
         mutate(&mut bytes, &mut random);
         accepted += usize::from(matches!(ours(&bytes).0, Made::Head(..)));
         check(&bytes, &mut seen);
