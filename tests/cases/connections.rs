@@ -59,6 +59,12 @@ fn persistence() -> Vec<Row> {
         ),
         ended(
             "persist.close",
+            "beside bytes of 0x80 and above",
+            &get("Connection: \u{e4}, close\n"),
+            &["GET /"],
+        ),
+        ended(
+            "persist.close",
             "in a second line",
             &get("Connection: x\nConnection: close\n"),
             &["GET /"],

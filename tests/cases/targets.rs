@@ -300,6 +300,7 @@ pub(crate) fn rows() -> Vec<Row> {
         served("host.valid", "any case", &hosts("hOsT: h\n"), &["GET /"]),
         served("host.empty", "nothing", &hosts("Host:\n"), &["GET / []"]),
         served("host.empty", "white space", &hosts("Host: \n"), &["GET / []"]),
+        served("host.empty", "a port only", &hosts("Host: :80\n"), &["GET / [:80]"]),
         refused("host.missing", "no field", &hosts(""), &[], Error::HostMissing),
         refused("host.missing", "other fields", &hosts("A: b\n"), &[], Error::HostMissing),
         refused(

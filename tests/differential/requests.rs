@@ -231,13 +231,11 @@ impl Pair<'_> {
         complete.into_iter().eq(theirs)
     }
 
-    /// hyper refuses, we do not; up to there both saw the same.
+    /// hyper refuses, we do not yet; both saw the same.
     fn they_refuse(&self) -> bool {
         self.theirs.end == End::Refused
-            && self.ours.end != End::Refused
-            && self.theirs.seen.iter().zip(&self.ours.seen).all(|(theirs, ours)| {
-                (&theirs.method, &theirs.target) == (&ours.method, &ours.target)
-            })
+            && self.ours.end == End::Open
+            && self.theirs.seen == self.ours.seen
     }
 
     fn ends_with_lf(&self) -> bool {
@@ -272,7 +270,7 @@ pub(crate) const DIFFERENCES: &[(&str, Known)] = &[
     (
         "we act on complete lines only, so that splits of the input change nothing: a mistake in a \
          line without an end is not reported yet",
-        |pair| pair.ours.end == End::Open && pair.they_refuse() && !pair.ends_with_lf(),
+        |pair| pair.they_refuse() && !pair.ends_with_lf(),
     ),
     ("RFC 9112 §2.2 lets a recipient take LF alone as the end of a line; we refuse it", |pair| {
         pair.refused(&[Error::BareLf])
