@@ -67,6 +67,8 @@ pub struct Decoder {
     state: State,
     /// Of chunk-size while it is read, then of the data that is still to come.
     size: u64,
+    /// Data of this body that its sizes have announced so far.
+    announced: u64,
     overhead: u32,
     trailers: u32,
 }
@@ -84,7 +86,7 @@ pub struct Decoded {
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { state: State::Size, size: 0, overhead: 0, trailers: 0 }
+        Self { state: State::Size, size: 0, announced: 0, overhead: 0, trailers: 0 }
     }
 }
 
@@ -94,6 +96,15 @@ impl Decoder {
     /// # Errors
     /// [`Error::Chunk`] and [`Error::TrailersTooLarge`]; the decoder is of no use afterwards.
     pub fn decode(&mut self, bytes: &mut [u8]) -> Result<Decoded, Error> {
+        self.decode_within(bytes, u64::MAX)
+    }
+
+    /// The same for a body of at most `max_body` bytes. A larger one is refused as soon as its
+    /// sizes say so, before the data: the answer is the same however the input is split.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`], and [`Error::BodyTooLarge`].
+    pub fn decode_within(&mut self, bytes: &mut [u8], max_body: u64) -> Result<Decoded, Error> {
         let (mut at, mut data) = (0, 0);
         while at < bytes.len() && self.state != State::Done {
             if self.state == State::Data {
@@ -110,6 +121,12 @@ impl Decoder {
             } else {
                 self.state = self.framing(bytes[at])?;
                 at += 1;
+                if self.state == State::Data {
+                    self.announced = self.announced.saturating_add(self.size);
+                    if self.announced > max_body {
+                        return Err(Error::BodyTooLarge);
+                    }
+                }
             }
         }
         Ok(Decoded { consumed: at, data, end: self.state == State::Done })

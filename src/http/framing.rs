@@ -145,15 +145,18 @@ fn note_length(facts: &mut Facts, value: &[u8]) -> Result<(), Error> {
 
 /// RFC 9112 §6.1: the transfer codings, in the order in which they were applied.
 fn note_codings(facts: &mut Facts, value: &[u8]) -> Result<(), Error> {
-    let mut any = false;
-    for coding in list_elements(value) {
-        any = true;
+    for coding in value.split(|&byte| byte == b',').map(ascii::trim_ows) {
+        // RFC 9112 §6.1: the list has at least one element. Departure: RFC 9110 §5.6.1.2 lets
+        // empty elements pass. Here they are refused, since readers disagree whether chunked is
+        // still the last coding in front of a comma.
+        if coding.is_empty() {
+            return Err(Error::ChunkedNotFinal);
+        }
         facts.codings += 1;
         facts.last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
         facts.chunked += u32::from(facts.last_is_chunked);
     }
-    // RFC 9112 §6.1: the list has at least one element.
-    if any { Ok(()) } else { Err(Error::ChunkedNotFinal) }
+    Ok(())
 }
 
 /// RFC 9112 §3.2: "A server MUST respond with a 400 status code to any HTTP/1.1 request message
@@ -234,7 +237,9 @@ mod tests {
             ("Content-Length: 7\r\nContent-Length: 7\r\n", Ok(Body::Length(7))),
             ("Content-Length: 7, 7\r\n", Ok(Body::Length(7))),
             ("Transfer-Encoding: chunked\r\n", Ok(Body::Chunked)),
-            ("Transfer-Encoding: , CHUNKED ,\r\n", Ok(Body::Chunked)),
+            ("Transfer-Encoding: CHUNKED\r\n", Ok(Body::Chunked)),
+            ("Transfer-Encoding: ,chunked\r\n", Err(Error::ChunkedNotFinal)),
+            ("Transfer-Encoding: chunked ,\r\n", Err(Error::ChunkedNotFinal)),
             ("Content-Length: 7\r\nContent-Length: 8\r\n", Err(Error::ContentLengthDiffers)),
             ("Content-Length: 7, 8\r\n", Err(Error::ContentLengthDiffers)),
             ("Content-Length:\r\n", Err(Error::ContentLength)),

@@ -108,7 +108,7 @@ impl Receiver {
                 Piece { consumed: data, data, end: *left == 0 }
             }
             Rest::Chunked(decoder) => {
-                let decoded = decoder.decode(bytes)?;
+                let decoded = decoder.decode_within(bytes, max_body)?;
                 Piece { consumed: decoded.consumed, data: decoded.data, end: decoded.end }
             }
         };

@@ -94,7 +94,7 @@ enum BodyForm {
     Chunked,
     /// RFC 9112 §6.3 no. 8: until the connection ends, for HTTP/1.0.
     UntilClose,
-    /// RFC 9112 §6.3 no. 1: none may be sent (HEAD, 204, 304).
+    /// RFC 9112 §6.3 no. 1: none may be sent (HEAD, 204, 304; RFC 9110 §15.3.6: 205).
     Forbidden,
 }
 
@@ -187,7 +187,7 @@ impl Sender {
         self.trailers = trailers;
         self.open = true;
         // RFC 9112 §6.3 no. 1.
-        self.form = if self.request.is_head || matches!(status, 204 | 304) {
+        self.form = if self.request.is_head || matches!(status, 204 | 205 | 304) {
             BodyForm::Forbidden
         } else {
             BodyForm::Undecided
@@ -248,7 +248,7 @@ impl Sender {
         // RFC 9110 §8.6: no Content-Length with 204. For HEAD and 304 it tells what GET would
         // have got.
         match self.form {
-            BodyForm::Forbidden if self.status == 204 => return Ok(()),
+            BodyForm::Forbidden if matches!(self.status, 204 | 205) => return Ok(()),
             BodyForm::Forbidden => {}
             _ => self.form = BodyForm::Length(length),
         }
@@ -301,6 +301,9 @@ impl Sender {
         debug_assert!(self.open, "a head is closed once");
         self.open = false;
         match (self.form, whole) {
+            // RFC 9110 §15.3.6: a 205 has no content, but a receiver does not know that by its
+            // status: the length says so.
+            (BodyForm::Forbidden, _) if self.status == 205 => write_content_length(out, 0),
             (BodyForm::Undecided, Some(len)) if !self.trailers => {
                 self.form = BodyForm::Length(len as u64);
                 write_content_length(out, len);

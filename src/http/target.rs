@@ -67,7 +67,7 @@ impl<'a> Target<'a> {
         let (authority, rest) = rest.split_at(end);
         // RFC 9110 §4.2.1, §4.2.4: an http URI without a host is invalid; user information
         // ("user@") must be treated as an error.
-        if authority.is_empty() || !is_host(authority) {
+        if matches!(authority, [] | [b':', ..]) || !is_host(authority) {
             return Err(Error::Target);
         }
         let (path, query) = split_query(rest)?;
@@ -114,10 +114,10 @@ fn split_query(target: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     })
 }
 
-/// The bytes of a registered name (RFC 3986 §3.2.2): unreserved, pct-encoded, sub-delims.
+/// The bytes of a registered name (RFC 3986 §3.2.2) without escapes: unreserved, sub-delims.
 static HOST: [bool; 256] = {
     let mut table = [false; 256];
-    let allowed = b"-._~%!$&'()*+,;=0123456789\
+    let allowed = b"-._~!$&'()*+,;=0123456789\
         abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let mut at = 0;
     while at < allowed.len() {
@@ -151,7 +151,21 @@ pub fn is_host(value: &[u8]) -> bool {
             None => (value, &[][..]),
         },
     };
-    host.iter().all(|&byte| HOST[usize::from(byte)]) && port.iter().all(u8::is_ascii_digit)
+    let plain = host.iter().all(|&byte| HOST[usize::from(byte)]);
+    (plain || is_escaped_name(host)) && port.iter().all(u8::is_ascii_digit)
+}
+
+/// A registered name with escapes (RFC 3986 §2.1: `%` and two hexadecimal digits).
+#[cold]
+fn is_escaped_name(mut host: &[u8]) -> bool {
+    loop {
+        host = match host {
+            [] => return true,
+            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
+            [byte, rest @ ..] if HOST[usize::from(*byte)] => rest,
+            _ => return false,
+        };
+    }
 }
 
 /// The path as text: percent escapes decoded, then read as UTF-8 with U+FFFD in the place of

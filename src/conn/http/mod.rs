@@ -202,6 +202,9 @@ impl<H: Handler> Connection<H> {
                 head.len + self.begin_exchange(app, head, head_bytes, rest, turn)
             }
             Err(error) => {
+                // RFC 9110 §9.3.2: no body in the answer to a HEAD, whatever is wrong with its
+                // fields. What the request before was does not matter.
+                role.is_head = bytes.starts_with(b"HEAD ");
                 self.refuse(error, turn);
                 bytes.len()
             }
