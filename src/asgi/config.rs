@@ -83,6 +83,7 @@ impl Default for Config {
             high_water: 64 * 1024,
             low_water: 16 * 1024,
             hard_limit: 1024 * 1024,
+            // [9110-10.2.4-1]
             server_field: Some("oneport".to_string()),
             date_field: true,
         }

@@ -398,6 +398,7 @@ impl<H: Handler> Connection<H> {
         } else {
             // Nothing more is read as a request or frame.
             self.stalled = false;
+            // [9112-9.6-4] [9112-9.6-6] [6455-7.1.7-4]
             bytes.len()
         }
     }

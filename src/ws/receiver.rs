@@ -95,23 +95,28 @@ impl Receiver {
             let taken = self.payload(input)?;
             return Ok((taken, self.finished()?));
         }
+        // [6455-6.2-1] [6455-10.7-1]
         let Some((header, at)) = frame::parse(input)? else {
             return Ok((0, Incoming::NeedData));
         };
         // RSV1 would mean "compressed"; without that extension it means nothing.
+        // [6455-5.2-2]
         if header.rsv1 {
             return Err(Error::ReservedBits);
         }
         // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is
         // not masked."
+        // [6455-5.1-1]
         let key = header.mask.ok_or(Error::NotMasked)?;
         if header.opcode.is_control() {
+            // [6455-5.4-4] [6455-6.2-2]
             return control(input, header, at, key);
         }
         self.check_sequence(header, limits)?;
         let whole = at as u64 + header.len;
         if header.fin && self.message.is_none() && whole <= input.len() as u64 {
             let place = at..whole as usize;
+            // [6455-6.2-5]
             mask::apply(&mut input[place.clone()], key);
             let message = Incoming::Message(Arrived::InPlace(header.opcode, place));
             return Ok((whole as usize, message));
@@ -127,11 +132,13 @@ impl Receiver {
     fn check_sequence(&mut self, header: Header, limits: Limits) -> Result<(), Error> {
         match (self.message, header.opcode) {
             (None, Opcode::Continuation) => return Err(Error::NothingToContinue),
+            // [6455-5.4-3] [6455-5.4-6]
             (Some(_), Opcode::Text | Opcode::Binary) => return Err(Error::MessageUnfinished),
             _ => {}
         }
         // Compare before adding: a length near 2^63 must not wrap (CVE-2020-27813).
         let room = limits.max_message.saturating_sub(self.gather.len()) as u64;
+        // [6455-10.4-1] [6455-10.4-2]
         if header.len > room {
             return Err(Error::MessageTooBig);
         }
@@ -146,6 +153,7 @@ impl Receiver {
 
     fn begin_frame(&mut self, header: Header, key: [u8; 4]) {
         if self.message.is_none() {
+            // [6455-6.2-3]
             self.message = Some(header.opcode);
         }
         self.frame = Some(Partial { left: header.len, key, fin: header.fin });
@@ -155,6 +163,7 @@ impl Receiver {
     fn payload(&mut self, input: &[u8]) -> Result<usize, Error> {
         let Some(partial) = &mut self.frame else { return Ok(0) };
         let n = usize::try_from(partial.left).unwrap_or(usize::MAX).min(input.len());
+        // [6455-5.4-2] [6455-5.4-5]
         let piece = self.gather.extend(&input[..n]);
         unmask_and_check(partial, piece, self.message, &mut self.utf8)?;
         Ok(n)
@@ -171,6 +180,7 @@ impl Receiver {
             _ => self.frame = None,
         }
         // RFC 6455 §8.1: the text ends here, so no character may be unfinished.
+        // [6455-5.6-1] [6455-8.1-1]
         if self.message == Some(Opcode::Text) && !self.utf8.is_complete() {
             return Err(Error::InvalidUtf8);
         }
@@ -207,6 +217,7 @@ impl Receiver {
             Arrived::Gathered => (self.message.unwrap_or(Opcode::Binary), self.gather.filled()),
         };
         if opcode == Opcode::Text {
+            // [6455-8.1-1]
             utf8::text(bytes).map(Message::Text).map_err(|_| Error::InvalidUtf8)
         } else {
             Ok(Message::Binary(bytes))
@@ -218,6 +229,7 @@ impl Receiver {
     pub fn release(&mut self, arrived: &Arrived, pool: &mut Pool) {
         if matches!(arrived, Arrived::Gathered) {
             self.gather.release(pool);
+            // [6455-6.2-4]
             self.message = None;
             self.fragments = 0;
             self.utf8 = Utf8::default();
@@ -270,6 +282,7 @@ fn control(
 /// RFC 6455 §5.5.1: a Close is empty, or a code and a reason in UTF-8.
 fn close_frame(payload: &[u8], at: usize) -> Result<Incoming, Error> {
     let [high, low, reason @ ..] = payload else {
+        // [6455-5.5.1-1]
         return if payload.is_empty() {
             Ok(Incoming::Close(None, at..at))
         } else {
@@ -280,6 +293,7 @@ fn close_frame(payload: &[u8], at: usize) -> Result<Incoming, Error> {
     if !close::may_be_on_the_wire(code) {
         return Err(Error::CloseCode);
     }
+    // [6455-8.1-1]
     utf8::text(reason).map_err(|_| Error::InvalidUtf8)?;
     let begin = at + 2;
     Ok(Incoming::Close(Some(code), begin..begin + reason.len()))
@@ -409,6 +423,8 @@ mod tests {
         Seen::Text(text.into())
     }
 
+    // [6455-5.4-2] [6455-5.4-4] [6455-5.4-5] [6455-5.6-1] [6455-6.2-1] [6455-6.2-2] [6455-6.2-3]
+    // [6455-6.2-4] [6455-6.2-5]
     #[test]
     fn messages_arrive_however_they_are_fragmented_and_split() {
         let rows: &[(Vec<u8>, Vec<Seen>)] = &[
@@ -456,6 +472,7 @@ mod tests {
         }
     }
 
+    // [6455-5.1-1] [6455-5.2-2] [6455-5.4-3] [6455-5.4-6] [6455-5.5.1-1] [6455-8.1-1] [6455-10.7-1]
     #[test]
     fn every_broken_rule_is_told_apart() {
         let rows: &[(Vec<u8>, Error)] = &[
@@ -484,6 +501,7 @@ mod tests {
         assert_eq!(seen, [Seen::Fails(Error::InvalidUtf8)]);
     }
 
+    // [6455-10.4-1] [6455-10.4-2]
     #[test]
     fn the_limits_hold_exactly() {
         let limits = Limits { max_message: 10, max_fragments: 3 };

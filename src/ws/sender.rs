@@ -14,6 +14,7 @@ use crate::bytes::output::Output;
 pub fn encode_message(out: &mut Vec<u8>, message: Message<'_>) {
     let payload = message.as_bytes();
     out.reserve(payload.len() + 10);
+    // [6455-6.1-2] [6455-6.1-3] [6455-6.1-4]
     frame::encode(out, true, message.opcode(), payload.len());
     out.extend_from_slice(payload);
 }
@@ -21,12 +22,15 @@ pub fn encode_message(out: &mut Vec<u8>, message: Message<'_>) {
 /// Queues a ping or pong; the payload has at most 125 bytes. It overtakes messages that wait
 /// (RFC 6455 §5.5.3: a pong "as soon as is practical"), but never stands inside a frame.
 pub fn send_control(output: &mut Output, opcode: Opcode, payload: &[u8]) {
+    // [6455-5.5-1]
     debug_assert!(opcode.is_control() && payload.len() <= frame::MAX_CONTROL);
     let mut bytes = [0u8; 2 + frame::MAX_CONTROL];
+    // [6455-5.4-1]
     bytes[0] = 0x80 | opcode as u8;
     bytes[1] = payload.len() as u8;
     let end = 2 + payload.len();
     bytes[2..end].copy_from_slice(payload);
+    // [6455-5.5.2-2]
     output.urgent(&bytes[..end]);
 }
 
@@ -35,11 +39,14 @@ pub fn send_control(output: &mut Output, opcode: Opcode, payload: &[u8]) {
 /// A code that may not appear on the wire (1005 above all: "there was none") gives an empty
 /// Close (RFC 6455 §7.4.1).
 pub fn encode_close(out: &mut Vec<u8>, code: u16, reason: &str) {
+    // [6455-7.4.1-1] [6455-7.4.1-2] [6455-7.4.1-3]
     if !close::may_be_on_the_wire(code) {
         return frame::encode(out, true, Opcode::Close, 0);
     }
+    // [6455-5.5-1]
     let reason = close::cut_reason(reason);
     frame::encode(out, true, Opcode::Close, 2 + reason.len());
+    // [6455-5.5.1-1]
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());
 }
@@ -48,6 +55,7 @@ pub fn encode_close(out: &mut Vec<u8>, code: u16, reason: &str) {
 mod tests {
     use super::*;
 
+    // [6455-5.1-2] [6455-5.2-1] [6455-5.4-1] [6455-6.1-2] [6455-6.1-3] [6455-6.1-4]
     #[test]
     fn the_examples_of_rfc_6455_section_5_7() {
         let mut out = Vec::new();
@@ -58,6 +66,7 @@ mod tests {
         assert_eq!(output.tail(), b"\x8a\x05Hello");
     }
 
+    // [6455-5.5-1] [6455-5.5.1-1] [6455-7.4.1-1] [6455-7.4.1-2] [6455-7.4.1-3]
     #[test]
     fn codes_that_may_not_be_sent_are_not_sent() {
         for (code, bytes) in [
