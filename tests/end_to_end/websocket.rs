@@ -449,7 +449,7 @@ fn an_end_without_a_close_is_1006() {
     assert_eq!(told.all(), [""; 0]);
 }
 
-// [6455-5.5.1-4] [6455-7.1.1-1]
+// [6455-5.5.1-4]
 #[test]
 fn messages_before_a_close_are_all_told_and_answered_before_it() {
     let server = serve(plain());

@@ -154,7 +154,7 @@ impl<H: Handler> Connection<H> {
             Due::Body(at, _) if now >= at && role.cycle == Cycle::Draining => {
                 self.close(Cause::BodyUnread, false);
             }
-            // [9112-6.3-4]
+            // [9112-6.3-4] [9110-10.1.1-2]
             Due::Body(at, error) if now >= at => {
                 self.refuse(error, turn);
             }
