@@ -344,6 +344,7 @@ impl<H: Handler> Connection<H> {
             return self.websocket_failed(Error::TooManyControlFrames, turn);
         }
         // §5.5.1: after our Close no more frames.
+        // [6455-5.5.2-1] [6455-5.5.3-1]
         if role.side.closing().may_send() {
             role.side.send_control(Opcode::Pong, payload, &mut self.output);
             self.trace(turn, &Trace::PingAnswered);
@@ -373,21 +374,26 @@ impl<H: Handler> Connection<H> {
             let (code, client) = (role.side.sent_code(), role.side.is_client());
             let cause = if self.draining { Cause::Shutdown } else { Cause::AppClosed };
             self.tell_disconnect(code, "", turn);
+            // [6455-5.5.1-5] [6455-7.1.2-2]
             return self.close(cause, client);
         }
         // §5.5.1: "typically echoes the status code it received"; 1005 gives an empty Close.
         let (code, client) = (code.unwrap_or(close::NO_STATUS), role.side.is_client());
+        // [6455-5.5.1-3] [6455-5.5.1-4]
         role.side.close_by_us(code, "", &mut self.output);
         self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
         self.tell_disconnect(code, reason, turn);
         // §7.1.1: a client waits for the server to end the TCP connection.
+        // [6455-5.5.1-5] [6455-5.5.1-6] [6455-7.1.1-2] [6455-7.1.1-3]
         self.close(Cause::PeerClosed, client);
     }
 
     /// RFC 6455 §7.1.7: fails the connection because the peer broke a rule.
     pub(super) fn websocket_failed(&mut self, error: Error, turn: &mut Turn<'_>) {
         self.trace(turn, &Trace::WebSocketFailed(error));
+        // [6455-7.1.7-2]
         log::debug!("WebSocket failed: {error}");
+        // [6455-7.1.7-1] [6455-7.1.7-3] [6455-10.7-2]
         self.fail(error.close_code(), error.rule(), Cause::WebSocketFailed(error), turn);
     }
 
@@ -500,6 +506,7 @@ impl<H: Handler> Connection<H> {
             order::WebSocket::Denied => {
                 let linger = !role.side.denial_is_short();
                 self.tell_disconnect(close::ABNORMAL, "", turn);
+                // [6455-7.2.2-1]
                 self.close(Cause::AppClosed, linger);
             }
             order::WebSocket::CloseSent if role.close_due.is_none() => {

@@ -105,6 +105,7 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::decode`], and [`Error::BodyTooLarge`].
     pub fn decode_within(&mut self, bytes: &mut [u8], max_body: u64) -> Result<Decoded, Error> {
+        // [9112-6.1-1] [9112-7.1-1]
         let (mut at, mut data) = (0, 0);
         while at < bytes.len() && self.state != State::Done {
             if self.state == State::Data {
@@ -147,9 +148,11 @@ impl Decoder {
             }
             // RFC 9112 §7.1.1: BWS may stand around ";" and "=", and nowhere else: not before
             // the CR LF.
+            // [9110-5.6.3-3]
             (SizeMore(_) | ExtSpace, b' ' | b'\t') => self.spend_in(ExtSpace)?,
             (SizeMore(digits), _) => self.digit(byte, digits)?,
             (ExtNameStart, b' ' | b'\t') => self.spend_in(ExtNameStart)?,
+            // [9112-7.1.1-1]
             (ExtNameStart | ExtName, _) if ascii::is_tchar(byte) => self.spend_in(ExtName)?,
             (ExtName | ExtNameEnd, b' ' | b'\t') => self.spend_in(ExtNameEnd)?,
             (ExtName | ExtNameEnd, b'=') => self.spend_in(ExtValueStart)?,
@@ -158,6 +161,7 @@ impl Decoder {
             (ExtValueStart | ExtToken, _) if ascii::is_tchar(byte) => self.spend_in(ExtToken)?,
             (ExtToken | ExtValueEnd, b' ' | b'\t') => self.spend_in(ExtSpace)?,
             (ExtQuoted, b'"') => self.spend_in(ExtValueEnd)?,
+            // [9110-5.6.4-1]
             (ExtQuoted, b'\\') => self.spend_in(ExtQuotedPair)?,
             (ExtQuoted | ExtQuotedPair, _) if ascii::is_field_byte(byte) => {
                 self.spend_in(ExtQuoted)?
@@ -174,6 +178,7 @@ impl Decoder {
             }
             (TrailerName, b':') => self.spend_trailer(TrailerValue)?,
             (TrailerValue, b'\r') => TrailerLf,
+            // [9112-7.1.2-2] [9110-6.5.1-2]
             (TrailerValue, _) if ascii::is_field_byte(byte) => self.spend_trailer(TrailerValue)?,
             (TrailerLf, b'\n') => TrailerStart,
             (EndLf, b'\n') => Done,
@@ -185,6 +190,7 @@ impl Decoder {
     /// prevent parsing errors due to integer conversion overflows".
     fn digit(&mut self, byte: u8, digits: u8) -> Result<State, Error> {
         let digit = ascii::hex_digit(byte).ok_or(Error::Chunk)?;
+        // [9112-7.1-2]
         if digits >= MAX_SIZE_DIGITS {
             return Err(Error::Chunk);
         }
@@ -254,6 +260,7 @@ mod tests {
         whole
     }
 
+    // [9112-6.1-1] [9112-7.1-1] [9112-7.1.1-1] [9110-5.6.3-3] [9110-5.6.4-1]
     #[test]
     fn bodies_are_decoded_however_they_are_split() {
         let rows: &[(&[u8], &[u8])] = &[
@@ -276,6 +283,7 @@ mod tests {
         }
     }
 
+    // [9110-2.3-1]
     #[test]
     fn every_deviation_is_refused() {
         let rows: &[&[u8]] = &[
@@ -321,6 +329,7 @@ mod tests {
         }
     }
 
+    // [9112-7.1-2]
     #[test]
     fn the_limits_hold_exactly() {
         for (over, expected) in [(0, true), (1, false)] {

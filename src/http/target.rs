@@ -52,6 +52,7 @@ impl<'a> Target<'a> {
 
     fn parse_unusual(method: &[u8], target: &'a [u8]) -> Result<Self, Error> {
         if method == b"CONNECT" {
+            // [9110-9.3.6-1]
             return if is_host(target) && target.contains(&b':') {
                 Ok(Target::Authority(target))
             } else {
@@ -61,12 +62,14 @@ impl<'a> Target<'a> {
         if target == b"*" {
             return if method == b"OPTIONS" { Ok(Target::Asterisk) } else { Err(Error::Target) };
         }
+        // [9112-3.2.2-1]
         let rest = strip_scheme(target).ok_or(Error::Target)?;
         let end =
             rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         // RFC 9110 §4.2.1, §4.2.4: an http URI without a host is invalid; user information
         // ("user@") must be treated as an error.
+        // [9110-4.2.1-1] [9110-4.2.2-1] [9110-4.2.4-1]
         if matches!(authority, [] | [b':', ..]) || !is_host(authority) {
             return Err(Error::Target);
         }
@@ -229,6 +232,7 @@ pub fn query_value(query: &[u8], name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    // [9112-3.2.2-1] [9110-4.2.1-1] [9110-4.2.4-1] [9110-9.3.6-1]
     #[test]
     fn the_four_forms_with_the_examples_of_rfc_9112_section_3_2() {
         let origin = |path, query| Ok(Target::Origin { path, query });

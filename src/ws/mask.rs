@@ -93,6 +93,7 @@ mod tests {
         assert_eq!(&bytes, b"Hello");
     }
 
+    // [6455-6.2-5]
     #[test]
     fn every_length_and_split_agrees_with_the_plain_twin() {
         for len in 0..150 {
