@@ -91,6 +91,12 @@ impl Engines {
         };
         &mut self.deflate[at].1
     }
+
+    /// An engine that stopped within a block is of no use any more: zlib-rs 0.6.8 keeps that
+    /// block open over a reset, and what it makes next is not DEFLATE.
+    fn discard_compress(&mut self, bits: u8) {
+        self.deflate.retain(|(of, _)| *of != bits);
+    }
 }
 
 fn new_compress(bits: u8, level: u8) -> Compress {
@@ -125,16 +131,20 @@ impl Inflater {
         plain: &mut Gather,
     ) -> Result<(), Error> {
         // Any window that a peer may use is within 15 bits.
-        let engine =
-            engines.inflate.get_or_insert_with(|| Decompress::new_with_window_bits(false, 15));
-        engine.reset(false);
+        let mut engine = match engines.inflate.take() {
+            Some(mut engine) => {
+                engine.reset(false);
+                engine
+            }
+            None => Decompress::new_with_window_bits(false, 15),
+        };
         if let Some(history) = self.history.as_ref().filter(|history| !history.is_empty()) {
             engine.set_dictionary(history).map_err(|_| Error::InvalidDeflate)?;
         }
         let mut streams = 1;
         for part in [payload, &TAIL] {
             let mut rest = part;
-            while !inflate_part(engine, &mut rest, limit, plain)? {
+            while !inflate_part(&mut engine, &mut rest, limit, plain)? {
                 // RFC 7692 §7.2.3.5: the last block of a message may be marked final; what
                 // follows it is a stream that still looks back over it.
                 streams += 1;
@@ -149,6 +159,8 @@ impl Inflater {
                 }
             }
         }
+        // One that met an error is not kept.
+        engines.inflate = Some(engine);
         let window = self.window;
         if let Some(history) = &mut self.history {
             remember(history, plain.filled(), window);
@@ -178,7 +190,7 @@ fn inflate_part(
 ) -> Result<bool, Error> {
     loop {
         // One byte above the limit is asked for: it tells what fits exactly from what does not.
-        let room = plain.spare(limit + 1 - plain.len());
+        let room = plain.spare(limit.saturating_add(1) - plain.len());
         let (room_len, read, written) = (room.len(), engine.total_in(), engine.total_out());
         let status = engine
             .decompress(rest, room, FlushDecompress::Sync)
@@ -269,6 +281,8 @@ impl Deflater {
                 if own {
                     // It saw what the peer will not see compressed.
                     self.forget();
+                } else {
+                    engines.discard_compress(bits);
                 }
                 None
             }
@@ -425,6 +439,28 @@ mod tests {
             (0..200u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8).collect();
         assert_eq!(pair.pack(&noise), None);
         assert_eq!(pair.pack(message).unwrap(), first);
+    }
+
+    #[test]
+    fn an_engine_that_stopped_within_a_block_spoils_nothing() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .take(2 << 20)
+        .collect();
+        let text = b"0123456789".repeat(1000);
+        for takeover in [false, true] {
+            let mut pair = Pair::new(takeover, 15);
+            for len in [1000, 100_000, noise.len()] {
+                assert_eq!(pair.pack(&noise[..len]), None);
+                let packed = pair.pack(&text).unwrap();
+                assert_eq!(pair.unpack(&packed, text.len()).as_deref(), Ok(&text[..]));
+            }
+        }
     }
 
     #[test]
