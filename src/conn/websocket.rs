@@ -45,6 +45,8 @@ struct Heartbeat {
     ping_sent: Option<Instant>,
     /// When that pong is due: counts from when the ping left our queue.
     pong_due: Option<Instant>,
+    /// Pings that were answered.
+    answered: u32,
     /// The payload of the last ping, begun at random: an old pong, or one sent ahead, is not
     /// taken for its answer. 0 before the WebSocket is open.
     number: u32,
@@ -113,6 +115,10 @@ impl<H> WebSocketRole<H> {
         true
     }
 
+    pub(super) fn pings_answered(&self) -> u32 {
+        self.heartbeat.answered
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.side.order() == order::WebSocket::Open
     }
@@ -178,6 +184,7 @@ impl<H> WebSocketRole<H> {
             && let Some(sent) = beat.ping_sent.take()
         {
             self.side.round_trip = Some(now.saturating_duration_since(sent));
+            beat.answered = beat.answered.wrapping_add(1);
             beat.pong_due = None;
         }
     }
