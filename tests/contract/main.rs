@@ -4,6 +4,8 @@
 mod rig;
 
 mod deadlines;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod handles;
 mod http;
 mod websocket;
