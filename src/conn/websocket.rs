@@ -39,6 +39,8 @@ pub(super) struct WebSocketRole<H> {
 /// Pings and the pongs that answer them (RFC 6455 §5.5.2, §5.5.3): one ping at a time.
 #[derive(Debug, Default)]
 struct Heartbeat {
+    /// Pings that were answered.
+    answered: u32,
     /// The payload of the last ping, begun at random: an old pong, or one sent ahead, is not
     /// taken for its answer. 0 before the WebSocket is open.
     number: u32,
@@ -62,7 +64,7 @@ enum Beat {
 impl Heartbeat {
     /// For a WebSocket that opened just now.
     fn begin(now: Instant, config: &Config, random: u64) -> Self {
-        Self { number: random as u32 | 1, beat: Beat::next(now, config) }
+        Self { number: random as u32 | 1, beat: Beat::next(now, config), answered: 0 }
     }
 }
 
@@ -127,6 +129,10 @@ impl<H> WebSocketRole<H> {
         true
     }
 
+    pub(super) fn pings_answered(&self) -> u32 {
+        self.heartbeat.answered
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.side.order() == order::WebSocket::Open
     }
@@ -182,7 +188,7 @@ impl<H> WebSocketRole<H> {
     }
 
     fn pong(&mut self, payload: &[u8], now: Instant, config: &Config) {
-        let Heartbeat { number, beat } = &mut self.heartbeat;
+        let Heartbeat { number, beat, answered } = &mut self.heartbeat;
         self.side.last_pong = Some(now);
         // RFC 6455 §5.5.3: a pong may also come unasked; only the answer to our last ping counts.
         let sent = match *beat {
@@ -193,6 +199,7 @@ impl<H> WebSocketRole<H> {
         };
         if payload == number.to_be_bytes() {
             self.side.round_trip = Some(now.saturating_duration_since(sent));
+            *answered = answered.wrapping_add(1);
             *beat = match Beat::next(sent, config) {
                 Beat::Next(due) if due <= now => Beat::next(now, config),
                 next => next,

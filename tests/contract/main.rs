@@ -5,6 +5,8 @@ mod rig;
 
 mod clauses;
 mod deadlines;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod handles;
 mod http;
 mod websocket;

@@ -11,11 +11,12 @@ use oneport::asgi::handle::{Command, Mailbox};
 use oneport::bytes::output::Sink;
 use oneport::bytes::pool::Pool;
 use oneport::conn::record::Record;
-use oneport::conn::{Addresses, Connection, Delivered, Local, TURN_BUDGET, Turn};
+use oneport::conn::{Addresses, Compression, Connection, Delivered, Local, TURN_BUDGET, Turn};
 use oneport::http::date::Prefab;
 use oneport::http::head::FieldSpan;
 use oneport::ws::deflate::Engines;
-use oneport::{App, Config, Event, Flow, Groups, Message, State};
+use oneport::ws::mask::Keys;
+use oneport::{App, Config, Event, Flow, Groups, LifespanScope, Message, Scope, State};
 
 /// A mailbox that the test empties.
 #[derive(Default)]
@@ -143,6 +144,23 @@ impl<A: App> Rig<A> {
         let mut budget = 0;
         let Parts { conn, turn, .. } = self.parts(&mut budget);
         *conn = Some(Connection::new(0, generation, addresses, &turn.env));
+    }
+
+    /// A client's end of an open WebSocket in place of the connection.
+    pub fn become_client(&mut self, keys: Box<dyn Keys>, compression: Option<Compression>) {
+        let scope = Scope::Lifespan(LifespanScope::default());
+        let handler = self.app.call(&scope).expect("the application takes any scope");
+        let mut budget = 0;
+        let Parts { conn, turn, .. } = self.parts(&mut budget);
+        *conn = Some(Connection::of_client(handler, keys, compression, &turn.env));
+    }
+
+    /// Sends a message from outside of a callback.
+    pub fn send(&mut self, message: Message<'_>) {
+        self.turn(|conn, _, turn| {
+            let sent = conn.with_owner(turn, |out| out.message(message));
+            sent.expect("it is open").expect("it may be sent");
+        });
     }
 
     /// The connection, and all that it borrows for a turn.
