@@ -154,7 +154,7 @@ impl Client {
             }
             Event::Drain => out.resume(),
             Event::WebSocketDisconnect { code, reason } => {
-                self.tell(|| format!("left: {code} {}", show::line(reason)));
+                self.tell(|| format!("left: {code} {}", show::line(reason)).trim_end().to_string());
             }
             _ => {}
         }

@@ -22,15 +22,16 @@ fn check_plausible(ended: &Ended, result: &Value, connections: f64) {
     assert_eq!(result["errors"], serde_json::json!({}));
     assert_eq!(number(result, "opened"), connections);
     let (answers, seconds) = (number(result, "answers"), number(result, "seconds"));
-    assert!(answers > 0.0 && (0.25..5.0).contains(&seconds), "{result}");
+    assert!(answers > 0.0 && (0.1..5.0).contains(&seconds), "{result}");
     assert!((number(result, "per_second") * seconds - answers).abs() < 1.0, "{result}");
     let times = ["p50", "p90", "p99", "p99_9", "max"];
     let times = times.map(|name| number(result, &format!("latency_us.{name}")));
     assert!(times[0] > 0.0 && times.is_sorted(), "{result}");
-    // Little's law: what is under way is the rate times the time.
-    let under_way = answers / seconds * number(result, "latency_us.mean") / 1e6;
-    let most = connections * number(result, "depth");
-    assert!(under_way < most * 1.1, "{under_way} of {most}: {result}");
+    // Little's law: no more is under way than was asked for. An answer within the measured time
+    // may have been under way before it, for as long as the slowest.
+    let waited = answers * number(result, "latency_us.mean") / 1e6;
+    let most = connections * number(result, "depth") * (seconds + times[4] / 1e6);
+    assert!(waited < most * 1.01, "{waited} s of {most} s: {result}");
 }
 
 #[test]
@@ -124,7 +125,12 @@ fn people_get_a_page_and_a_progress_line() {
     let args = ["load", &server.ws("/echo"), "--seconds", "1.2", "--warm-up", "0"];
     let ended = run(&args, b"");
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    for part in ["messages of 128 bytes", "a second", "p99.9", "errors   none"] {
+    for part in [
+        "messages of 128 bytes, 50 connections with 1 under way each",
+        "a second",
+        "p99.9",
+        "errors   none",
+    ] {
         assert!(ended.out.contains(part), "{part}: {}", ended.out);
     }
     assert!(ended.err.contains("measuring: 50 of 50 opened"), "{}", ended.err);

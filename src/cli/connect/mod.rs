@@ -48,7 +48,7 @@ Exit codes:
   1  could not connect, or the connection broke off
   2  the command line or the input cannot be followed
   3  closed by the server with another code
-  4  a time limit passed: for connecting, for a pong, for the server's Close"
+  4  a time limit passed: for connecting, sending, a pong, or the server's Close"
 )]
 pub(crate) struct Flags {
     /// Where to: ws://HOST[:PORT][/PATH], or wss:// for TLS

@@ -87,7 +87,7 @@ pub(crate) struct Flags {
     depth: u32,
 
     /// Bytes of a message [default: 128], or of the body of a request [default: 0, a GET]
-    #[arg(short, long, value_name = "BYTES",
+    #[arg(long, value_name = "BYTES",
         value_parser = clap::value_parser!(u32).range(0..=1 << 30))]
     size: Option<u32>,
 
@@ -112,7 +112,11 @@ pub(crate) struct Flags {
     #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = value::field)]
     fields: Vec<(String, String)>,
 
-    /// The Origin, for WebSocket servers that check it
+    /// Offers a subprotocol; repeatable, the best first
+    #[arg(short, long, value_name = "NAME")]
+    subprotocol: Vec<String>,
+
+    /// The Origin, for servers that check it
     #[arg(short, long)]
     origin: Option<String>,
 

@@ -34,6 +34,7 @@ pub(super) struct Plan {
     /// frame that is encoded once keeps the load from measuring itself: one key for all.
     pub(super) key: [u8; 4],
     pub(super) fields: Vec<(String, String)>,
+    pub(super) subprotocols: Vec<String>,
     pub(super) origin: Option<String>,
 }
 
@@ -65,6 +66,7 @@ impl Plan {
             depth: flags.depth as usize,
             key,
             fields: flags.fields.clone(),
+            subprotocols: flags.subprotocol.clone(),
             origin: flags.origin.clone(),
         };
         let one = if websocket {
@@ -95,6 +97,7 @@ impl Plan {
             depth: 1,
             key: [1, 2, 3, 4],
             fields: Vec::new(),
+            subprotocols: Vec::new(),
             origin: None,
         }
     }
@@ -114,7 +117,7 @@ impl Plan {
             target: &self.uri.target,
             host: &self.uri.host_field,
             origin: self.origin.as_deref(),
-            subprotocols: &[],
+            subprotocols: &self.subprotocols,
             deflate: None,
             fields: &self.fields,
         }

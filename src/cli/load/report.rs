@@ -21,10 +21,6 @@ fn threads(flags: &Flags) -> usize {
     flags.threads.min(flags.connections) as usize
 }
 
-fn busiest(outcome: &Outcome) -> f64 {
-    outcome.busy.iter().copied().fold(0.0, f64::max)
-}
-
 /// In nanoseconds.
 fn percentiles(times: &Histogram<u64>) -> [(&'static str, u64); 5] {
     let at = |quantile| times.value_at_quantile(quantile);
@@ -45,15 +41,23 @@ pub(super) fn text(flags: &Flags, plan: &Plan, opened: usize, outcome: &Outcome)
         (false, 0) => "GET requests".to_string(),
         (false, size) => format!("POST requests with {}", show::count(size, "byte")),
     };
+    let _ = writeln!(out, "{}", show::line(&flags.uri));
     let _ = writeln!(
         out,
-        "{}: {what}, {} with {} under way each, {}, {:.1} s\n",
-        show::line(&flags.uri),
+        "{what}, {} with {} under way each, {}, {:.1} s\n",
         show::count(opened, "connection"),
         flags.depth,
         show::count(threads(flags), "thread"),
         outcome.seconds,
     );
+    if opened < flags.connections as usize {
+        let asked = show::thousands(flags.connections.into());
+        let _ = writeln!(
+            out,
+            "  only {} of {asked} connections opened",
+            show::thousands(opened as u64)
+        );
+    }
     let _ = writeln!(
         out,
         "  answers  {:>14}   {} a second, {:.1} MB/s out, {:.1} MB/s in",
@@ -79,10 +83,16 @@ pub(super) fn text(flags: &Flags, plan: &Plan, opened: usize, outcome: &Outcome)
     for (fault, times) in outcome.faults.iter() {
         let _ = writeln!(out, "  error    {:>14}x  {fault}", show::thousands(times));
     }
-    let busy = busiest(outcome);
-    let _ = writeln!(out, "  the load's busiest thread was busy {:.0} % of the time", busy * 100.0);
-    if busy > TOO_BUSY {
-        let _ = writeln!(out, "  so this may have measured the load: try more --threads");
+    if let Some(busy) = outcome.busy.iter().copied().max_by(f64::total_cmp) {
+        let _ = writeln!(
+            out,
+            "  load     its busiest thread was busy {:.0} % of the time",
+            busy * 100.0
+        );
+        if busy > TOO_BUSY {
+            let _ =
+                writeln!(out, "           so this may have measured the load: try more --threads");
+        }
     }
     out
 }
