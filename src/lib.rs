@@ -44,6 +44,7 @@
 
 pub mod asgi;
 pub mod bytes;
+pub mod client;
 pub mod conn;
 pub mod groups;
 pub mod http;

@@ -16,6 +16,7 @@
 //! worker to come back, because no event of the socket will.
 
 pub(crate) mod call;
+mod client;
 mod http;
 mod questions;
 pub mod record;
@@ -44,6 +45,7 @@ use call::Failure;
 use http::HttpRole;
 use record::{Cause, Deadline, Record};
 use trace::{Observer, Trace};
+pub use websocket::Compression;
 use websocket::WebSocketRole;
 
 /// Requests, pieces and frames that one connection may have served in one turn.

@@ -6,17 +6,22 @@ use super::call::{self, Failure};
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
-use crate::asgi::env::after;
+use crate::asgi::env::{Env, after};
 use crate::asgi::outbox::{Side, WebSocketSide};
 use crate::asgi::{Config, Event, Handler, order};
 use crate::bytes::gather::Gather;
+use crate::bytes::output::Output;
 use crate::ws::closing::Closing;
 use crate::ws::deflate::{Deflater, Inflater};
 use crate::ws::extension::{Agreed, Deflate};
 use crate::ws::frame::Opcode;
 use crate::ws::handshake::Accept;
+use crate::ws::mask::Keys;
 use crate::ws::receiver::{Arrived, Incoming, Limits, Receiver};
 use crate::ws::{Error, close};
+
+/// How messages are compressed: what was agreed, and our own settings.
+pub type Compression = (Agreed, Deflate);
 
 /// The state of a connection that speaks WebSocket.
 pub(super) struct WebSocketRole<H> {
@@ -45,12 +50,24 @@ struct Heartbeat {
     number: u32,
 }
 
+impl Heartbeat {
+    /// For a WebSocket that opened just now.
+    fn begin(now: Instant, config: &Config, random: u64) -> Self {
+        let interval = config.ping_interval;
+        Self {
+            number: random as u32 | 1,
+            next_ping: (!interval.is_zero()).then(|| after(now, interval)),
+            ..Self::default()
+        }
+    }
+}
+
 impl<H> WebSocketRole<H> {
     pub(super) fn new<'v>(
         handler: H,
         accept: Accept,
         offered: impl Iterator<Item = &'v [u8]>,
-        compression: Option<(Agreed, Deflate)>,
+        compression: Option<Compression>,
         now: Instant,
     ) -> Self {
         let agreed = compression.map(|(agreed, _)| agreed);
@@ -63,6 +80,37 @@ impl<H> WebSocketRole<H> {
             close_due: None,
             control: (now, 0),
         }
+    }
+
+    /// For a client, whose handshake is done.
+    pub(super) fn of_client(
+        handler: H,
+        keys: Box<dyn Keys>,
+        compression: Option<Compression>,
+        env: &Env<'_>,
+    ) -> Self {
+        let agreed = compression.map(|(agreed, _)| agreed);
+        let deflater = compression.map(|(agreed, settings)| Deflater::new(agreed.client, settings));
+        Self {
+            handler: Some(handler),
+            side: WebSocketSide::of_client(keys, deflater),
+            receiver: Receiver::of_client(agreed.map(|a| Box::new(Inflater::new(a.server)))),
+            heartbeat: Heartbeat::begin(env.now, env.config, env.random),
+            close_due: None,
+            control: (env.now, 0),
+        }
+    }
+
+    /// Sends a ping, unless one waits for its pong already.
+    pub(super) fn ping(&mut self, now: Instant, output: &mut Output) -> bool {
+        if self.heartbeat.ping_sent.is_some() || !self.is_open() {
+            return false;
+        }
+        self.heartbeat.number = self.heartbeat.number.wrapping_add(1).max(1);
+        self.heartbeat.ping_sent = Some(now);
+        let payload = self.heartbeat.number.to_be_bytes();
+        self.side.send_control(Opcode::Ping, &payload, output);
+        true
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -269,17 +317,18 @@ impl<H: Handler> Connection<H> {
         }
         if ours {
             // The answer to our Close: the handler is told its own code.
-            let code = role.side.sent_code();
+            let (code, client) = (role.side.sent_code(), role.side.is_client());
             let cause = if self.draining { Cause::Shutdown } else { Cause::AppClosed };
             self.tell_disconnect(code, "", turn);
-            return self.close(cause, false);
+            return self.close(cause, client);
         }
         // §5.5.1: "typically echoes the status code it received"; 1005 gives an empty Close.
-        let code = code.unwrap_or(close::NO_STATUS);
+        let (code, client) = (code.unwrap_or(close::NO_STATUS), role.side.is_client());
         role.side.close_by_us(code, "", &mut self.output);
         self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
         self.tell_disconnect(code, reason, turn);
-        self.close(Cause::PeerClosed, false);
+        // §7.1.1: a client waits for the server to end the TCP connection.
+        self.close(Cause::PeerClosed, client);
     }
 
     /// RFC 6455 §7.1.7: fails the connection because the peer broke a rule.
@@ -372,11 +421,9 @@ impl<H: Handler> Connection<H> {
 
     /// The WebSocket was accepted just now.
     fn opened(&mut self, turn: &mut Turn<'_>) {
-        let (now, interval) = (turn.env.now, turn.env.config.ping_interval);
-        let random = turn.env.random as u32;
+        let heartbeat = Heartbeat::begin(turn.env.now, turn.env.config, turn.env.random);
         if let Some(role) = self.websocket() {
-            role.heartbeat.number = random | 1;
-            role.heartbeat.next_ping = (!interval.is_zero()).then(|| after(now, interval));
+            role.heartbeat = heartbeat;
         }
         self.trace(turn, &Trace::WebSocketOpened);
     }
@@ -459,11 +506,7 @@ impl<H: Handler> Connection<H> {
         if role.heartbeat.next_ping.is_some_and(|due| now >= due) {
             role.heartbeat.next_ping = Some(after(now, config.ping_interval));
             // One ping at a time: while its pong is due no other is sent.
-            if role.heartbeat.ping_sent.is_none() && role.is_open() {
-                role.heartbeat.number = role.heartbeat.number.wrapping_add(1).max(1);
-                role.heartbeat.ping_sent = Some(now);
-                let payload = role.heartbeat.number.to_be_bytes();
-                role.side.send_control(Opcode::Ping, &payload, &mut self.output);
+            if role.ping(now, &mut self.output) {
                 self.trace(turn, &Trace::PingSent);
             }
         }

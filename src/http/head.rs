@@ -220,6 +220,28 @@ fn parse_lines(
     }
 }
 
+/// Parses field lines from `at` to the empty line, and tells where the head ends; `Ok(None)`: not
+/// complete. This is the part that requests and responses have in common.
+pub(super) fn parse_fields(
+    bytes: &mut [u8],
+    mut at: usize,
+    fields: &mut Vec<FieldSpan>,
+    limits: Limits,
+) -> Result<Option<usize>, Error> {
+    fields.clear();
+    loop {
+        match parse_field_line(bytes, at, fields, limits)? {
+            Line::Field(_) if fields.len() > limits.max_fields => {
+                return Err(Error::TooManyFields);
+            }
+            Line::Field(next) => at = next,
+            Line::Empty(end) => return Ok(Some(end)),
+            Line::Partial if bytes.len() >= limits.max_head => return Err(Error::HeadTooLarge),
+            Line::Partial => return Ok(None),
+        }
+    }
+}
+
 /// The line that begins at `line` is not complete: wait for more, within the limit.
 #[cold]
 fn partial(

@@ -21,6 +21,7 @@ pub mod framing;
 pub mod head;
 pub mod headers;
 pub mod receiver;
+pub mod response;
 pub mod sender;
 pub mod status;
 pub mod target;

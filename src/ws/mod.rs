@@ -12,6 +12,7 @@
 //! answer (the pong for a ping, the echo of a Close) is a value that [`crate::conn`] carries
 //! from one to the other.
 
+pub mod client_handshake;
 pub mod close;
 pub mod closing;
 #[cfg_attr(not(feature = "deflate"), path = "deflate_absent.rs")]

@@ -1,0 +1,64 @@
+//! Runs the cases of the Autobahn test suite's fuzzing server against our client.
+//!
+//! ```sh
+//! cargo run --release --example autobahn_client -- ws://127.0.0.1:9001
+//! ```
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use oneport::client::{self, Connect, Error};
+
+/// Our name in the report.
+const AGENT: &str = "oneport";
+
+fn main() -> ExitCode {
+    env_logger::init();
+    let Some(server) = std::env::args().nth(1) else {
+        eprintln!("usage: autobahn_client ws://HOST:PORT");
+        return ExitCode::from(2);
+    };
+    match run_all(server.trim_end_matches('/')) {
+        Ok(count) => {
+            println!("{count} cases");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("autobahn_client: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_all(server: &str) -> Result<u32, Error> {
+    let mut socket = client::connect(&format!("{server}/getCaseCount"))?;
+    let answer = socket.receive()?;
+    let count: u32 = answer
+        .as_text()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Error::Handshake(format!("{answer:?} is no number of cases")))?;
+    for case in 1..=count {
+        match run_case(&format!("{server}/runCase?case={case}&agent={AGENT}")) {
+            // How a case ends is judged by the server; here it is over.
+            Ok(()) | Err(Error::Closed { .. } | Error::Protocol(_) | Error::Broken(_)) => {}
+            Err(error) => eprintln!("case {case}: {error}"),
+        }
+    }
+    let mut socket = client::connect(&format!("{server}/updateReports?agent={AGENT}"))?;
+    match socket.receive() {
+        Ok(_) | Err(Error::Closed { .. }) => Ok(count),
+        Err(error) => Err(error),
+    }
+}
+
+/// Echoes every message until the server closes.
+fn run_case(uri: &str) -> Result<(), Error> {
+    let connect = Connect::to(uri).ping_interval(Duration::ZERO);
+    #[cfg(feature = "deflate")]
+    let connect = connect.deflate(oneport::Deflate::default());
+    let mut socket = connect.connect()?;
+    loop {
+        let message = socket.receive()?;
+        socket.send(&message)?;
+    }
+}

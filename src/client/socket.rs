@@ -1,0 +1,172 @@
+//! A socket that never blocks, with or without TLS, and the waiting for it.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::error::{Error, Wait};
+use super::tls::{Roots, Session};
+use super::uri::Uri;
+use crate::bytes::output::Sink;
+
+/// A connection to a server.
+pub(super) struct Socket {
+    stream: Arc<TcpStream>,
+    session: Option<Session>,
+}
+
+impl Socket {
+    /// Resolves, connects and, for `wss`, agrees on TLS, before `deadline`.
+    pub(super) fn connect(uri: &Uri, roots: &Roots, deadline: Instant) -> Result<Self, Error> {
+        // Before anything is sent: can TLS be had at all?
+        let session = if uri.secure { Some(Session::new(&uri.host, roots)?) } else { None };
+        let stream = connect_any(uri, &resolve(uri, deadline)?, deadline)?;
+        let not_connected =
+            |source| Error::Connect { address: format!("{}:{}", uri.host, uri.port), source };
+        // Messages are whole: waiting to fill a segment would only delay them.
+        stream.set_nodelay(true).map_err(not_connected)?;
+        stream.set_nonblocking(true).map_err(not_connected)?;
+        let mut socket = Self { stream: Arc::new(stream), session };
+        socket.shake_hands(uri, deadline)?;
+        Ok(socket)
+    }
+
+    fn shake_hands(&mut self, uri: &Uri, deadline: Instant) -> Result<(), Error> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let failed = |source: io::Error| Error::Tls {
+            host: uri.host.clone(),
+            source: match source.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    "the server ended the connection: perhaps it speaks no TLS on this port".into()
+                }
+                _ => source.into(),
+            },
+        };
+        while !session.shake_hands(&self.stream).map_err(failed)? {
+            if Instant::now() >= deadline {
+                return Err(Error::TimedOut(Wait::Connect));
+            }
+            wait(&self.stream, true, session.wants_write(), Some(deadline)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The stream, to wait for.
+    pub(super) fn stream(&self) -> Arc<TcpStream> {
+        Arc::clone(&self.stream)
+    }
+
+    /// Reads what is there; `WouldBlock` if nothing is.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.session {
+            Some(session) => session.read(&self.stream, buffer),
+            None => (&*self.stream).read(buffer),
+        }
+    }
+
+    /// Does TLS hold bytes that the socket did not take?
+    pub(super) fn wants_write(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::wants_write)
+    }
+
+    /// Sends what TLS holds.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.session {
+            Some(session) => session.write_out(&self.stream),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) fn end(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.end(&self.stream);
+        }
+        // It may be gone already.
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+    }
+}
+
+impl Sink for Socket {
+    fn offer(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = match &mut self.session {
+            Some(session) => session.write(&self.stream, parts),
+            None => (&*self.stream).write_vectored(parts),
+        };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            other => other,
+        }
+    }
+}
+
+/// Waits until the stream can be read or written, or the time is over.
+pub(super) fn wait(
+    stream: &TcpStream,
+    read: bool,
+    write: bool,
+    until: Option<Instant>,
+) -> io::Result<()> {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, read);
+    flags.set(PollFlags::OUT, write);
+    let timeout = until.map(|until| {
+        let left = until.saturating_duration_since(Instant::now());
+        Timespec {
+            tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        }
+    });
+    match poll(&mut [PollFd::new(stream, flags)], timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The system resolves names for as long as it likes; on a thread of its own it can be left
+/// behind.
+fn resolve(uri: &Uri, deadline: Instant) -> Result<Vec<SocketAddr>, Error> {
+    let (host, port) = (uri.host.clone(), uri.port);
+    let failed = |source| Error::Resolve { host: uri.host.clone(), source };
+    if let Ok(address) = host.parse() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let (sender, receiver) = mpsc::channel();
+    let resolver = move || {
+        // Nobody waits any more if this cannot be sent.
+        let _ = sender.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter));
+    };
+    std::thread::Builder::new().name("resolver".to_string()).spawn(resolver).map_err(failed)?;
+    match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok(Ok(addresses)) if addresses.is_empty() => Err(failed(io::ErrorKind::NotFound.into())),
+        Ok(resolved) => resolved.map_err(failed),
+        Err(_) => Err(Error::TimedOut(Wait::Connect)),
+    }
+}
+
+/// Tries each address in turn.
+fn connect_any(uri: &Uri, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Error> {
+    let mut last = Error::TimedOut(Wait::Connect);
+    for (number, address) in addresses.iter().enumerate() {
+        // Those that follow get their share of the time.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / (addresses.len() - number) as u32;
+        if share.is_zero() {
+            return Err(Error::TimedOut(Wait::Connect));
+        }
+        match TcpStream::connect_timeout(address, share) {
+            Ok(stream) => return Ok(stream),
+            Err(source) if source.kind() == io::ErrorKind::TimedOut => {
+                last = Error::TimedOut(Wait::Connect);
+            }
+            Err(source) => {
+                last = Error::Connect { address: format!("{}:{}", uri.host, uri.port), source };
+            }
+        }
+    }
+    Err(last)
+}
