@@ -16,6 +16,9 @@ fn floor(module: &str) -> Option<usize> {
     })
 }
 
+/// The one module that may hold unsafe code.
+const AUDITED: &str = "bytes/trusted.rs";
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("src can be read") {
         let path = entry.expect("src can be read").path();
@@ -59,8 +62,8 @@ fn complaints(floor_here: usize, name: &str, text: &str) -> Vec<String> {
                 }
             }
         }
-        if line.contains("unsafe ") || line.contains("allow(unsafe_code") {
-            complain("no module is audited for unsafe code");
+        if name != AUDITED && (line.contains("unsafe ") || line.contains("allow(unsafe_code")) {
+            complain("only one module is audited for unsafe code");
         }
     }
     found

@@ -88,6 +88,7 @@ impl Default for Config {
             low_water: 16 * 1024,
             hard_limit: 1024 * 1024,
             deflate: None,
+            // [9110-10.2.4-1]
             server_field: Some("oneport".to_string()),
             date_field: true,
         }

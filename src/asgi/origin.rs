@@ -73,6 +73,7 @@ impl OriginPolicy {
     pub fn allows(&self, scope: &WebSocketScope<'_>) -> bool {
         let mut origins = scope.headers.get_all("origin");
         let (origin, second) = (origins.next(), origins.next());
+        // [6455-4.2.1-8] [6455-10.2-1]
         let Some(origin) = origin else { return self.missing };
         let Ok(origin) = std::str::from_utf8(origin) else { return false };
         second.is_none()

@@ -64,6 +64,7 @@ pub fn is_token(bytes: &[u8]) -> bool {
 /// line", of which [`field_value_end`] takes care: it also stands inside UTF-8 characters.)
 #[inline]
 pub const fn is_field_byte(byte: u8) -> bool {
+    // [9110-5.5-3]
     (byte >= 0x20 && byte != 0x7f) || byte == b'\t'
 }
 
@@ -245,6 +246,7 @@ pub fn parse_decimal(bytes: &[u8]) -> Result<u64, NotANumber> {
         if digit > 9 {
             return Err(NotANumber::NotDigits);
         }
+        // [9110-8.6-6]
         match value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit))) {
             Some(next) => value = next,
             // Go on: a later byte that is no digit is the plainer mistake.
@@ -356,6 +358,7 @@ mod tests {
         assert!(!is_token(b"a:"));
     }
 
+    // [9110-8.6-6]
     #[test]
     fn decimals_are_digits_only_and_never_wrap() {
         assert_eq!(parse_decimal(b"0"), Ok(0));

@@ -10,4 +10,5 @@ pub mod gather;
 pub mod input;
 pub mod output;
 pub mod pool;
+mod trusted;
 pub mod utf8;

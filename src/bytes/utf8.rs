@@ -15,19 +15,23 @@
 //! assert!(utf8.feed(b"\xc3(").is_err());    // no character begins like this
 //! ```
 
+use super::trusted;
+
 /// The text cannot be UTF-8, whatever follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidUtf8;
 
-/// Above this many bytes simdutf8 is faster than the standard library, which begins with a
-/// cheap walk over ASCII.
+/// From this many bytes on simdutf8 is the fastest for any text.
 const SIMD_FROM: usize = 64;
 
 /// The text of `bytes`, checked whole.
 #[inline]
 pub fn text(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
     if bytes.len() < SIMD_FROM {
-        std::str::from_utf8(bytes).map_err(|_| InvalidUtf8)
+        match trusted::ascii_text(bytes) {
+            Some(text) => Ok(text),
+            None => std::str::from_utf8(bytes).map_err(|_| InvalidUtf8),
+        }
     } else {
         simdutf8::basic::from_utf8(bytes).map_err(|_| InvalidUtf8)
     }

@@ -388,6 +388,7 @@ impl<H: Handler> Connection<H> {
     {
         let mut used = 0;
         self.stalled = false;
+        // [9112-9.6-4] [9112-9.6-6] [6455-7.1.7-4]
         while self.phase == Phase::Active {
             let before = used;
             used += match &self.role {

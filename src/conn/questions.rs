@@ -98,6 +98,7 @@ impl<H: Handler> Connection<H> {
             Role::WebSocket(role) => role.takes_input(self.core.paused),
         };
         // A peer that does not read our answers is not read.
+        // [9112-9.5-1]
         role && self.output.len() <= config.high_water
     }
 

@@ -26,6 +26,7 @@ impl<H: Handler> Connection<H> {
 
     /// Writes what is queued.
     pub(super) fn flush(&mut self, turn: &mut Turn<'_>) {
+        // [6455-6.1-5]
         if !self.output.is_empty()
             && self.core.broken.is_none()
             && let Err(error) = self.output.flush(turn.env.sink)
@@ -46,6 +47,7 @@ impl<H: Handler> Connection<H> {
             && self.output.is_empty()
         {
             self.phase = if linger && !self.eof {
+                // [6455-7.1.1-1]
                 Phase::Lingering { until: turn.env.now + LINGER, left: LINGER_BYTES }
             } else {
                 Phase::Ended

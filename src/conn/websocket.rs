@@ -8,7 +8,7 @@ use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
 use crate::asgi::env::{Env, after};
 use crate::asgi::outbox::{Side, WebSocketSide};
-use crate::asgi::{Config, Event, Handler, order};
+use crate::asgi::{Config, Event, Handler, Outbox, order};
 use crate::bytes::gather::Gather;
 use crate::bytes::output::Output;
 use crate::ws::closing::Closing;
@@ -17,7 +17,7 @@ use crate::ws::extension::{Agreed, Deflate};
 use crate::ws::frame::Opcode;
 use crate::ws::handshake::Accept;
 use crate::ws::mask::Keys;
-use crate::ws::receiver::{Arrived, Incoming, Limits, Receiver};
+use crate::ws::receiver::{self, Arrived, Incoming, Limits, Receiver};
 use crate::ws::{Error, close};
 
 /// How messages are compressed: what was agreed, and our own settings.
@@ -194,7 +194,7 @@ impl<H: Handler> Connection<H> {
     /// Uses bytes as frames until they are used up or the application must answer first.
     pub(super) fn pump_websocket(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
         let limits = limits(turn.env.config);
-        let mut used = 0;
+        let mut used = self.tell_whole_messages(bytes, limits, turn);
         while used < bytes.len() && self.phase == Phase::Active && self.may_proceed(1, turn) {
             let Role::WebSocket(role) = &mut self.role else { break };
             let rest = &mut bytes[used..];
@@ -207,6 +207,59 @@ impl<H: Handler> Connection<H> {
                 }
                 Err(error) => self.websocket_failed(error, turn),
             }
+        }
+        used
+    }
+
+    /// The short way for a run of messages that lie whole in the input: told one after the other
+    /// through one outbox, as long as nothing else is to be done in between. Tells how many
+    /// bytes were used; what follows takes the long way.
+    fn tell_whole_messages(
+        &mut self,
+        bytes: &mut [u8],
+        limits: Limits,
+        turn: &mut Turn<'_>,
+    ) -> usize {
+        let Role::WebSocket(role) = &mut self.role else { return 0 };
+        let WebSocketRole { handler: Some(handler), side, receiver, heartbeat, .. } = &mut **role
+        else {
+            return 0;
+        };
+        // Who watches is shown each message, on the long way.
+        if heartbeat.number == 0 || self.phase != Phase::Active || turn.observer.is_some() {
+            return 0;
+        }
+        let (core, output) = (&mut self.core, &mut self.output);
+        let side = Side::WebSocket(side);
+        let env = turn.env.reborrow();
+        let mut out = Outbox::new(side, core, output, env, self.slot, self.generation);
+        let mut used = 0;
+        let mut told = Ok(());
+        while *turn.budget > 0 && out.goes_on() {
+            let rest = &mut bytes[used..];
+            let Some((opcode, place)) = receiver.whole(rest, limits) else { break };
+            used += place.end;
+            *turn.budget -= 1;
+            let message = match receiver::message(opcode, &rest[place]) {
+                Ok(message) => message,
+                Err(error) => {
+                    self.websocket_failed(error, turn);
+                    return used;
+                }
+            };
+            let effects = out.effects();
+            told = call::tell(handler, Event::WebSocketReceive(message), &mut out);
+            if let Err(failure) = &told {
+                turn.env.effects.truncate(effects);
+                failure.log("websocket.receive");
+                break;
+            }
+        }
+        match told {
+            // What is not as it was before is settled once, for the last message.
+            Ok(()) if used == 0 => {}
+            Ok(()) | Err(Failure::Closed) => self.settle_websocket(turn),
+            Err(_) => self.websocket_failed_handler(turn),
         }
         used
     }
@@ -291,6 +344,7 @@ impl<H: Handler> Connection<H> {
             return self.websocket_failed(Error::TooManyControlFrames, turn);
         }
         // §5.5.1: after our Close no more frames.
+        // [6455-5.5.2-1] [6455-5.5.3-1]
         if role.side.closing().may_send() {
             role.side.send_control(Opcode::Pong, payload, &mut self.output);
             self.trace(turn, &Trace::PingAnswered);
@@ -320,21 +374,26 @@ impl<H: Handler> Connection<H> {
             let (code, client) = (role.side.sent_code(), role.side.is_client());
             let cause = if self.draining { Cause::Shutdown } else { Cause::AppClosed };
             self.tell_disconnect(code, "", turn);
+            // [6455-5.5.1-5] [6455-7.1.2-2]
             return self.close(cause, client);
         }
         // §5.5.1: "typically echoes the status code it received"; 1005 gives an empty Close.
         let (code, client) = (code.unwrap_or(close::NO_STATUS), role.side.is_client());
+        // [6455-5.5.1-3] [6455-5.5.1-4]
         role.side.close_by_us(code, "", &mut self.output);
         self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
         self.tell_disconnect(code, reason, turn);
         // §7.1.1: a client waits for the server to end the TCP connection.
+        // [6455-5.5.1-5] [6455-5.5.1-6] [6455-7.1.1-2] [6455-7.1.1-3]
         self.close(Cause::PeerClosed, client);
     }
 
     /// RFC 6455 §7.1.7: fails the connection because the peer broke a rule.
     pub(super) fn websocket_failed(&mut self, error: Error, turn: &mut Turn<'_>) {
         self.trace(turn, &Trace::WebSocketFailed(error));
+        // [6455-7.1.7-2]
         log::debug!("WebSocket failed: {error}");
+        // [6455-7.1.7-1] [6455-7.1.7-3] [6455-10.7-2]
         self.fail(error.close_code(), error.rule(), Cause::WebSocketFailed(error), turn);
     }
 
@@ -447,6 +506,7 @@ impl<H: Handler> Connection<H> {
             order::WebSocket::Denied => {
                 let linger = !role.side.denial_is_short();
                 self.tell_disconnect(close::ABNORMAL, "", turn);
+                // [6455-7.2.2-1]
                 self.close(Cause::AppClosed, linger);
             }
             order::WebSocket::CloseSent if role.close_due.is_none() => {

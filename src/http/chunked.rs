@@ -67,6 +67,8 @@ pub struct Decoder {
     state: State,
     /// Of chunk-size while it is read, then of the data that is still to come.
     size: u64,
+    /// Data of this body that its sizes have announced so far.
+    announced: u64,
     overhead: u32,
     trailers: u32,
 }
@@ -84,7 +86,7 @@ pub struct Decoded {
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { state: State::Size, size: 0, overhead: 0, trailers: 0 }
+        Self { state: State::Size, size: 0, announced: 0, overhead: 0, trailers: 0 }
     }
 }
 
@@ -94,6 +96,16 @@ impl Decoder {
     /// # Errors
     /// [`Error::Chunk`] and [`Error::TrailersTooLarge`]; the decoder is of no use afterwards.
     pub fn decode(&mut self, bytes: &mut [u8]) -> Result<Decoded, Error> {
+        self.decode_within(bytes, u64::MAX)
+    }
+
+    /// The same for a body of at most `max_body` bytes. A larger one is refused as soon as its
+    /// sizes say so, before the data: the answer is the same however the input is split.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`], and [`Error::BodyTooLarge`].
+    pub fn decode_within(&mut self, bytes: &mut [u8], max_body: u64) -> Result<Decoded, Error> {
+        // [9112-6.1-1] [9112-7.1-1]
         let (mut at, mut data) = (0, 0);
         while at < bytes.len() && self.state != State::Done {
             if self.state == State::Data {
@@ -110,6 +122,12 @@ impl Decoder {
             } else {
                 self.state = self.framing(bytes[at])?;
                 at += 1;
+                if self.state == State::Data {
+                    self.announced = self.announced.saturating_add(self.size);
+                    if self.announced > max_body {
+                        return Err(Error::BodyTooLarge);
+                    }
+                }
             }
         }
         Ok(Decoded { consumed: at, data, end: self.state == State::Done })
@@ -130,9 +148,11 @@ impl Decoder {
             }
             // RFC 9112 §7.1.1: BWS may stand around ";" and "=", and nowhere else: not before
             // the CR LF.
+            // [9110-5.6.3-3]
             (SizeMore(_) | ExtSpace, b' ' | b'\t') => self.spend_in(ExtSpace)?,
             (SizeMore(digits), _) => self.digit(byte, digits)?,
             (ExtNameStart, b' ' | b'\t') => self.spend_in(ExtNameStart)?,
+            // [9112-7.1.1-1]
             (ExtNameStart | ExtName, _) if ascii::is_tchar(byte) => self.spend_in(ExtName)?,
             (ExtName | ExtNameEnd, b' ' | b'\t') => self.spend_in(ExtNameEnd)?,
             (ExtName | ExtNameEnd, b'=') => self.spend_in(ExtValueStart)?,
@@ -141,6 +161,7 @@ impl Decoder {
             (ExtValueStart | ExtToken, _) if ascii::is_tchar(byte) => self.spend_in(ExtToken)?,
             (ExtToken | ExtValueEnd, b' ' | b'\t') => self.spend_in(ExtSpace)?,
             (ExtQuoted, b'"') => self.spend_in(ExtValueEnd)?,
+            // [9110-5.6.4-1]
             (ExtQuoted, b'\\') => self.spend_in(ExtQuotedPair)?,
             (ExtQuoted | ExtQuotedPair, _) if ascii::is_field_byte(byte) => {
                 self.spend_in(ExtQuoted)?
@@ -157,6 +178,7 @@ impl Decoder {
             }
             (TrailerName, b':') => self.spend_trailer(TrailerValue)?,
             (TrailerValue, b'\r') => TrailerLf,
+            // [9112-7.1.2-2] [9110-6.5.1-2]
             (TrailerValue, _) if ascii::is_field_byte(byte) => self.spend_trailer(TrailerValue)?,
             (TrailerLf, b'\n') => TrailerStart,
             (EndLf, b'\n') => Done,
@@ -168,6 +190,7 @@ impl Decoder {
     /// prevent parsing errors due to integer conversion overflows".
     fn digit(&mut self, byte: u8, digits: u8) -> Result<State, Error> {
         let digit = ascii::hex_digit(byte).ok_or(Error::Chunk)?;
+        // [9112-7.1-2]
         if digits >= MAX_SIZE_DIGITS {
             return Err(Error::Chunk);
         }
@@ -237,6 +260,7 @@ mod tests {
         whole
     }
 
+    // [9112-6.1-1] [9112-7.1-1] [9112-7.1.1-1] [9110-5.6.3-3] [9110-5.6.4-1]
     #[test]
     fn bodies_are_decoded_however_they_are_split() {
         let rows: &[(&[u8], &[u8])] = &[
@@ -259,6 +283,7 @@ mod tests {
         }
     }
 
+    // [9110-2.3-1]
     #[test]
     fn every_deviation_is_refused() {
         let rows: &[&[u8]] = &[
@@ -304,6 +329,7 @@ mod tests {
         }
     }
 
+    // [9112-7.1-2]
     #[test]
     fn the_limits_hold_exactly() {
         for (over, expected) in [(0, true), (1, false)] {

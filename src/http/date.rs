@@ -64,6 +64,7 @@ impl Prefab {
         self.bytes.truncate(self.date);
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
         // RFC 9110 §5.6.7: IMF-fixdate, always 29 bytes.
+        // [9110-5.6.7-2] [9110-5.6.7-3] [9110-6.6.1-1]
         let text = httpdate::fmt_http_date(wall);
         self.bytes.extend_from_slice(b"date: ");
         self.bytes.extend_from_slice(text.as_bytes());
@@ -91,6 +92,7 @@ impl Prefab {
 mod tests {
     use super::*;
 
+    // [9110-5.6.7-2] [9110-5.6.7-3] [9110-6.6.1-1]
     #[test]
     fn the_date_is_that_of_rfc_9110_section_5_6_7() {
         let mut prefab = Prefab::new(Some("x"), true);

@@ -81,8 +81,10 @@ impl Error {
             Error::TargetTooLong => 414,
             Error::Expectation => 417,
             Error::HeadTooLarge | Error::TooManyFields | Error::TrailersTooLarge => 431,
+            // [9112-6.1-6]
             Error::CodingUnknown | Error::Connect => 501,
             Error::VersionNotSupported => 505,
+            // [9112-2.2-7] [9112-3.2-1] [9112-6.3-3]
             _ => 400,
         }
     }
@@ -127,6 +129,7 @@ impl Error {
                 "the request target must be a path, an absolute http URI, or * with OPTIONS"
             }
             Error::Version => "the request line must end with HTTP/1.1 or HTTP/1.0",
+            // [9110-15.6.6-1]
             Error::VersionNotSupported => "only HTTP/1.1 and HTTP/1.0 are spoken here",
             Error::TlsOnPlainPort => "this port speaks plain HTTP, not TLS: use http:// or ws://",
             Error::BareLf => "lines must end with CR LF, not with LF alone",

@@ -62,11 +62,13 @@ struct Facts {
 /// A rule of RFC 9110 or 9112 that the head breaks as a whole; see [`Error`].
 #[inline]
 pub fn decide(version: Version, bytes: &[u8], fields: &[FieldSpan]) -> Result<Framing, Error> {
+    // [9110-2.4-1]
     let mut facts = Facts::default();
     for field in fields {
         let name = field.name.of(bytes);
         // Few names matter; their lengths tell most others apart.
         match name.len() {
+            // [9110-5.1-1]
             2 | 4 | 6 | 7 | 10 | 14 | 17 => note(&mut facts, name, field.value.of(bytes))?,
             _ => {}
         }
@@ -74,12 +76,14 @@ pub fn decide(version: Version, bytes: &[u8], fields: &[FieldSpan]) -> Result<Fr
     check_host(&facts, version)?;
     let body = body(&facts, version)?;
     // RFC 9110 §10.1.1: an HTTP/1.0 client cannot understand a 100: its expectation is ignored.
+    // [9110-10.1.1-1] [9110-15.2-1] [9110-7.8-7]
     let expect_continue = facts.expect && version == Version::Http11 && body != Body::Empty;
     Ok(Framing {
         body,
         persist: persists(&facts, version),
         expect_continue,
         // RFC 9110 §7.8: Upgrade counts only if Connection lists it.
+        // [6455-4.2.1-3] [6455-4.2.1-4]
         upgrade_websocket: facts.upgrade && facts.websocket,
         te_trailers: facts.te_trailers,
     })
@@ -91,6 +95,7 @@ fn note(facts: &mut Facts, name: &[u8], value: &[u8]) -> Result<(), Error> {
         b"host" => {
             facts.hosts += 1;
             if !is_host(value) {
+                // [9112-3.2-5]
                 return Err(Error::HostInvalid);
             }
         }
@@ -104,6 +109,7 @@ fn note(facts: &mut Facts, name: &[u8], value: &[u8]) -> Result<(), Error> {
             }
         }
         b"upgrade" => {
+            // [9110-7.8-8]
             facts.websocket |= list_elements(value).any(|p| p.eq_ignore_ascii_case(b"websocket"));
         }
         b"expect" => {
@@ -131,11 +137,13 @@ fn note_length(facts: &mut Facts, value: &[u8]) -> Result<(), Error> {
     for element in value.split(|&byte| byte == b',') {
         let length = match ascii::parse_decimal(ascii::trim_ows(element)) {
             Ok(length) => length,
+            // [9112-6.3-2]
             Err(NotANumber::NotDigits) => return Err(Error::ContentLength),
             // More than u64 holds is more than any limit.
             Err(NotANumber::Overflow) => return Err(Error::BodyTooLarge),
         };
         if facts.length.is_some_and(|earlier| earlier != length) {
+            // [9112-6.3-2]
             return Err(Error::ContentLengthDiffers);
         }
         facts.length = Some(length);
@@ -145,15 +153,18 @@ fn note_length(facts: &mut Facts, value: &[u8]) -> Result<(), Error> {
 
 /// RFC 9112 §6.1: the transfer codings, in the order in which they were applied.
 fn note_codings(facts: &mut Facts, value: &[u8]) -> Result<(), Error> {
-    let mut any = false;
-    for coding in list_elements(value) {
-        any = true;
+    for coding in value.split(|&byte| byte == b',').map(ascii::trim_ows) {
+        // RFC 9112 §6.1: the list has at least one element. Departure: RFC 9110 §5.6.1.2 lets
+        // empty elements pass. Here they are refused, since readers disagree whether chunked is
+        // still the last coding in front of a comma.
+        if coding.is_empty() {
+            return Err(Error::ChunkedNotFinal);
+        }
         facts.codings += 1;
         facts.last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
         facts.chunked += u32::from(facts.last_is_chunked);
     }
-    // RFC 9112 §6.1: the list has at least one element.
-    if any { Ok(()) } else { Err(Error::ChunkedNotFinal) }
+    Ok(())
 }
 
 /// RFC 9112 §3.2: "A server MUST respond with a 400 status code to any HTTP/1.1 request message
@@ -164,7 +175,9 @@ fn check_host(facts: &Facts, version: Version) -> Result<(), Error> {
     match facts.hosts {
         1 => Ok(()),
         0 if version == Version::Http10 => Ok(()),
+        // [9112-3.2-3] [6455-4.2.1-2]
         0 => Err(Error::HostMissing),
+        // [9112-3.2-4]
         _ => Err(Error::HostRepeated),
     }
 }
@@ -182,19 +195,23 @@ fn body(facts: &Facts, version: Version) -> Result<Body, Error> {
     // RFC 9112 §6.1: "A server or client that receives an HTTP/1.0 message containing a
     // Transfer-Encoding header field MUST treat the message as if the framing is faulty".
     if version == Version::Http10 {
+        // [9112-6.1-9]
         return Err(Error::CodingOnHttp10);
     }
     // RFC 9112 §6.3 no. 3: both present. The two can disagree, and a proxy in front of us may
     // believe the other one. We may repair or refuse; we refuse, and close.
     if facts.length.is_some() {
+        // [9112-6.1-8]
         return Err(Error::LengthAndCoding);
     }
     // RFC 9112 §6.3 no. 4: chunked is not final, or (§7.1) applied more than once.
     if !facts.last_is_chunked || facts.chunked != 1 {
+        // [9112-6.3-1] [9112-7.1-3]
         return Err(if facts.chunked == 0 { Error::CodingUnknown } else { Error::ChunkedNotFinal });
     }
     // RFC 9112 §6.1: a coding we do not understand: 501.
     if facts.codings != 1 {
+        // [9112-6.1-6]
         return Err(Error::CodingUnknown);
     }
     Ok(Body::Chunked)
@@ -203,6 +220,7 @@ fn body(facts: &Facts, version: Version) -> Result<Body, Error> {
 /// RFC 9112 §9.3: `close` ends it; HTTP/1.1 persists by default, HTTP/1.0 only if asked.
 #[inline]
 fn persists(facts: &Facts, version: Version) -> bool {
+    // [9112-9.3-1]
     !facts.close && (version == Version::Http11 || facts.keep_alive)
 }
 
@@ -224,6 +242,7 @@ mod tests {
         of("1.1", &format!("Host: h\r\n{lines}")).map(|framing| framing.body)
     }
 
+    // [9112-6.1-9] [9112-6.3-1] [9112-6.3-2] [9112-7.1-3]
     #[test]
     fn which_body_rfc_9112_section_6_3() {
         let rows = [
@@ -234,7 +253,9 @@ mod tests {
             ("Content-Length: 7\r\nContent-Length: 7\r\n", Ok(Body::Length(7))),
             ("Content-Length: 7, 7\r\n", Ok(Body::Length(7))),
             ("Transfer-Encoding: chunked\r\n", Ok(Body::Chunked)),
-            ("Transfer-Encoding: , CHUNKED ,\r\n", Ok(Body::Chunked)),
+            ("Transfer-Encoding: CHUNKED\r\n", Ok(Body::Chunked)),
+            ("Transfer-Encoding: ,chunked\r\n", Err(Error::ChunkedNotFinal)),
+            ("Transfer-Encoding: chunked ,\r\n", Err(Error::ChunkedNotFinal)),
             ("Content-Length: 7\r\nContent-Length: 8\r\n", Err(Error::ContentLengthDiffers)),
             ("Content-Length: 7, 8\r\n", Err(Error::ContentLengthDiffers)),
             ("Content-Length:\r\n", Err(Error::ContentLength)),
@@ -273,6 +294,7 @@ mod tests {
         assert_eq!(old, Err(Error::CodingOnHttp10));
     }
 
+    // [9112-3.2-3] [9112-3.2-4] [9112-3.2-5] [6455-4.2.1-2]
     #[test]
     fn hosts_are_counted_and_checked() {
         assert_eq!(of("1.1", ""), Err(Error::HostMissing));
@@ -284,6 +306,7 @@ mod tests {
         }
     }
 
+    // [9112-9.3-1]
     #[test]
     fn who_persists_rfc_9112_section_9_3() {
         let persist =
@@ -297,6 +320,7 @@ mod tests {
         assert!(!persist("1.0", "Connection: keep-alive, close\r\n"));
     }
 
+    // [6455-4.2.1-3] [6455-4.2.1-4] [9110-7.8-2] [9110-7.8-8]
     #[test]
     fn an_upgrade_needs_both_fields() {
         let upgrade = |version, lines: &str| {
@@ -308,6 +332,7 @@ mod tests {
         assert!(!upgrade("1.1", "Connection: upgrade\r\n"));
     }
 
+    // [9110-10.1.1-1]
     #[test]
     fn expectations_and_trailers() {
         let with =

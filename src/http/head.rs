@@ -110,6 +110,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        // [9112-3-3] [9110-2.2-4]
         Self { max_head: 64 * 1024, max_fields: 100 }
     }
 }
@@ -209,6 +210,7 @@ fn parse_lines(
                 }
             }
             Line::Empty(end) => {
+                // [9110-5.3-2]
                 head.len = end;
                 return Ok(Some(head));
             }
@@ -250,6 +252,7 @@ fn partial(
     line: usize,
     limits: Limits,
 ) -> Result<Option<Head>, Error> {
+    // [9110-2.3-1]
     if bytes.len() >= limits.max_head {
         return Err(too_large(line));
     }
@@ -259,6 +262,7 @@ fn partial(
 }
 
 const fn too_large(line: usize) -> Error {
+    // [9112-3-2] [9110-5.4-1]
     if line == 0 { Error::TargetTooLong } else { Error::HeadTooLarge }
 }
 
@@ -295,6 +299,7 @@ fn parse_request_line(bytes: &[u8], limits: Limits) -> Result<Option<(Head, usiz
 #[inline]
 fn scan_request_line(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
     // RFC 9110 §9.1: the method is a token, and case-sensitive.
+    // [9112-2.2-1]
     let Some(method_end) = bytes.iter().position(|&byte| !ascii::is_tchar(byte)) else {
         return Ok(None);
     };
@@ -303,6 +308,7 @@ fn scan_request_line(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
     }
     // RFC 9112 §3: exactly one space. More lenient parsers take several, and disagree about
     // what the target is.
+    // [9112-3.2-2]
     let target = method_end + 1;
     let target_end = ascii::visible_end(bytes, target);
     let Some(&after) = bytes.get(target_end) else { return Ok(None) };
@@ -339,6 +345,7 @@ fn unusual_version(rest: &[u8]) -> Result<(), Error> {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
+            // [9110-6.2-3]
             Err(Error::VersionNotSupported)
         }
         _ if line.contains(&b'\r') => Err(Error::BareCr),
@@ -388,6 +395,7 @@ fn scan_field_line(
         _ => return unusual_end(bytes, end).map(|()| Line::Partial),
     }
     // OWS behind the value belongs to the line, not to the value.
+    // [9110-5.5-1]
     let mut value_end = end;
     while value_end > value && matches!(bytes[value_end - 1], b' ' | b'\t') {
         value_end -= 1;
@@ -409,8 +417,10 @@ fn unusual_line(bytes: &[u8], line: usize, at: usize, found: u8) -> Result<Line,
     Err(match found {
         // RFC 9112 §5.2: a line that begins with white space continues the one before it. Some
         // parsers take it, some do not: that is how a length is hidden (CVE-2024-27982).
+        // [9112-2.2-6] [9112-5.2-2]
         b' ' | b'\t' if at == line => Error::ObsFold,
         // RFC 9112 §5.1: "a server MUST reject".
+        // [9112-5.1-1]
         b' ' | b'\t' if bytes[at..].iter().find(|b| !matches!(b, b' ' | b'\t')) == Some(&b':') => {
             Error::SpaceBeforeColon
         }
@@ -424,6 +434,7 @@ fn unusual_line(bytes: &[u8], line: usize, at: usize, found: u8) -> Result<Line,
 fn unusual_end(bytes: &[u8], end: usize) -> Result<(), Error> {
     match (bytes.get(end), bytes.get(end + 1)) {
         (None, _) | (Some(b'\r'), None) => Ok(()),
+        // [9112-2.2-3] [9110-5.5-2]
         (Some(b'\r'), Some(_)) => Err(Error::BareCr),
         (Some(b'\n'), _) => Err(Error::BareLf),
         _ => Err(Error::FieldValue),
@@ -502,6 +513,7 @@ mod tests {
         assert_eq!(fields, [("host".into(), "www.example.org".into())]);
     }
 
+    // [9112-2.2-1] [9110-5.5-1] [9110-5.5-3]
     #[test]
     fn names_become_lower_case_and_values_lose_the_white_space_around_them() {
         let (.., fields) = ok(
@@ -518,6 +530,7 @@ mod tests {
         assert_eq!(fields, expected.map(|(n, v)| (n.to_string(), v.to_string())));
     }
 
+    // [9110-5.3-2]
     #[test]
     fn an_incomplete_head_waits() {
         for input in
@@ -527,6 +540,7 @@ mod tests {
         }
     }
 
+    // [9112-2.2-3] [9112-2.2-6] [9112-3.2-2] [9112-5.1-1] [9112-5.2-2] [9110-5.5-2] [9110-6.2-3]
     #[test]
     fn every_broken_rule_is_told_apart() {
         let rows: &[(&[u8], Error)] = &[
@@ -578,6 +592,7 @@ mod tests {
         }
     }
 
+    // [9112-3-2] [9110-2.3-1] [9110-5.4-1]
     #[test]
     fn the_limits_hold_exactly() {
         let limits = Limits { max_head: 60, max_fields: 3 };

@@ -66,6 +66,7 @@ impl<'a> Headers<'a> {
 
 /// The elements of one list value (RFC 9110 §5.6.1.2: empty elements are ignored).
 pub fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    // [9110-5.6.1.2-1]
     value.split(|&byte| byte == b',').map(ascii::trim_ows).filter(|element| !element.is_empty())
 }
 
@@ -84,6 +85,7 @@ mod tests {
     use super::*;
     use crate::http::head::{Limits, Progress, parse};
 
+    // [9110-5.6.1.2-1]
     #[test]
     fn lists_are_joined_over_lines_and_lose_their_empty_elements() {
         let mut bytes =

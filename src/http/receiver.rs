@@ -64,6 +64,7 @@ impl Receiver {
     ) -> Result<HeadStep, Error> {
         // RFC 9112 §2.2: "a server ... SHOULD ignore at least one empty line (CRLF) received
         // prior to the request-line". Exactly one: old clients send it behind a body.
+        // [9112-2.2-4]
         if bytes.first() == Some(&b'\r') && !self.skipped {
             return match bytes.get(1) {
                 None => Ok(HeadStep::NeedData),
@@ -108,7 +109,7 @@ impl Receiver {
                 Piece { consumed: data, data, end: *left == 0 }
             }
             Rest::Chunked(decoder) => {
-                let decoded = decoder.decode(bytes)?;
+                let decoded = decoder.decode_within(bytes, max_body)?;
                 Piece { consumed: decoded.consumed, data: decoded.data, end: decoded.end }
             }
         };
@@ -142,6 +143,7 @@ impl Receiver {
 mod tests {
     use super::*;
 
+    // [9112-2.2-4]
     #[test]
     fn one_empty_line_before_a_request_is_ignored_and_only_one() {
         let mut receiver = Receiver::default();

@@ -94,7 +94,7 @@ enum BodyForm {
     Chunked,
     /// RFC 9112 §6.3 no. 8: until the connection ends, for HTTP/1.0.
     UntilClose,
-    /// RFC 9112 §6.3 no. 1: none may be sent (HEAD, 204, 304).
+    /// RFC 9112 §6.3 no. 1: none may be sent (HEAD, 204, 304; RFC 9110 §15.3.6: 205).
     Forbidden,
 }
 
@@ -187,12 +187,14 @@ impl Sender {
         self.trailers = trailers;
         self.open = true;
         // RFC 9112 §6.3 no. 1.
-        self.form = if self.request.is_head || matches!(status, 204 | 304) {
+        // [9110-9.3.2-1] [9112-6.1-4]
+        self.form = if self.request.is_head || matches!(status, 204 | 205 | 304) {
             BodyForm::Forbidden
         } else {
             BodyForm::Undecided
         };
         let begin = out.len();
+        // [9110-6.6.1-2]
         if status == 200 {
             out.extend_from_slice(prefab.ok());
         } else {
@@ -223,6 +225,7 @@ impl Sender {
             4 => own.date |= name.eq_ignore_ascii_case(b"date"),
             6 => own.server |= name.eq_ignore_ascii_case(b"server"),
             7 => self.upgrade |= name.eq_ignore_ascii_case(b"upgrade"),
+            // [9110-2.2-1] [9110-7.6.1-2]
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 // The Connection field is ours, so that it tells the truth. A wish to end the
                 // connection is granted.
@@ -234,6 +237,7 @@ impl Sender {
             10 if name.eq_ignore_ascii_case(b"keep-alive") => return check_value(value),
             14 if name.eq_ignore_ascii_case(b"content-length") => return self.length(out, value),
             // The transfer coding is ours (ASGI: a server must ignore the application's).
+            // [9112-6.1-2]
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => return check_value(value),
             _ => {}
         }
@@ -242,13 +246,15 @@ impl Sender {
 
     fn length(&mut self, out: &mut Vec<u8>, value: &[u8]) -> Result<(), Invalid> {
         let length = ascii::parse_decimal(value).map_err(|_| Invalid::ContentLength)?;
+        // [9110-5.3-1]
         if std::mem::replace(&mut self.length_given, true) {
             return Err(Invalid::ContentLength);
         }
         // RFC 9110 §8.6: no Content-Length with 204. For HEAD and 304 it tells what GET would
         // have got.
         match self.form {
-            BodyForm::Forbidden if self.status == 204 => return Ok(()),
+            // [9110-8.6-3]
+            BodyForm::Forbidden if matches!(self.status, 204 | 205) => return Ok(()),
             BodyForm::Forbidden => {}
             _ => self.form = BodyForm::Length(length),
         }
@@ -301,10 +307,15 @@ impl Sender {
         debug_assert!(self.open, "a head is closed once");
         self.open = false;
         match (self.form, whole) {
+            // RFC 9110 §15.3.6: a 205 has no content, but a receiver does not know that by its
+            // status: the length says so.
+            (BodyForm::Forbidden, _) if self.status == 205 => write_content_length(out, 0),
+            // [9110-8.6-5] [9112-6.3-5]
             (BodyForm::Undecided, Some(len)) if !self.trailers => {
                 self.form = BodyForm::Length(len as u64);
                 write_content_length(out, len);
             }
+            // [9112-6.1-7] [9112-6.2-1]
             (BodyForm::Undecided, _) if self.request.version == Version::Http11 => {
                 // RFC 9112 §6.1: a server sends Transfer-Encoding to HTTP/1.1 and later only.
                 self.form = BodyForm::Chunked;
@@ -316,6 +327,7 @@ impl Sender {
             }
             // RFC 9110 §9.3.2: HEAD should get the fields that GET would get. An application
             // that gave no length but the whole body said how long it is.
+            // [9110-9.3.2-2] [9110-8.6-1]
             (BodyForm::Forbidden, Some(len))
                 if self.request.is_head
                     && !self.length_given
@@ -329,9 +341,11 @@ impl Sender {
         // both sides say so.
         if self.upgrade {
             // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
+            // [9110-7.8-5] [9110-7.6.1-1] [9110-5.6.1.1-1]
             let close = if self.request.persist { "" } else { ", close" };
             out.extend_from_slice(format!("connection: upgrade{close}\r\n").as_bytes());
         } else if !self.request.persist {
+            // [9112-9.6-1] [9112-9.6-3]
             out.extend_from_slice(b"connection: close\r\n");
         } else if self.request.version == Version::Http10 {
             out.extend_from_slice(b"connection: keep-alive\r\n");
@@ -395,6 +409,7 @@ pub fn write_text(
     text: &[u8],
 ) {
     let mut sender = Sender::new(request);
+    // [9110-8.3-1]
     let mut fields: Vec<Field<'_>> = vec![(b"content-type", b"text/plain; charset=utf-8")];
     fields.extend_from_slice(extra);
     let payload = sender
@@ -425,6 +440,7 @@ fn replace_prefab(out: &mut Vec<u8>, begin: usize, status: u16, prefab: &Prefab,
     };
     out.truncate(begin);
     write_status_line(out, status);
+    // [9110-5.3-1]
     if !own.server {
         out.extend_from_slice(prefab.server());
     }
@@ -440,12 +456,14 @@ fn replace_prefab(out: &mut Vec<u8>, begin: usize, status: u16, prefab: &Prefab,
 /// [`Invalid::FieldName`], [`Invalid::FieldValue`]; nothing was written then.
 #[inline]
 pub fn append_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
+    // [9110-2.2-2] [9112-2.2-5]
     if !ascii::is_token(name) {
         return Err(Invalid::FieldName);
     }
     check_value(value)?;
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
+    // [9110-5.6.3-1] [9110-5.6.3-2]
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
@@ -454,6 +472,7 @@ pub fn append_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), 
 
 #[inline]
 fn check_value(value: &[u8]) -> Result<(), Invalid> {
+    // [9112-2.2-2] [9112-5.2-1]
     if ascii::is_field_value(value) { Ok(()) } else { Err(Invalid::FieldValue) }
 }
 
@@ -474,6 +493,7 @@ fn may_be_trailer(name: &[u8]) -> bool {
         b"content-type",
         b"content-encoding",
     ];
+    // [9110-6.5.1-1]
     !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
 }
 
@@ -527,6 +547,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    // [9112-6.2-1] [9112-6.3-5] [9110-5.6.3-1] [9110-5.6.3-2] [9110-8.6-5]
     #[test]
     fn the_whole_body_at_hand_gets_a_length_and_pieces_are_chunked() {
         assert_eq!(
@@ -543,6 +564,7 @@ mod tests {
         );
     }
 
+    // [9112-6.1-4] [9110-8.6-1] [9110-8.6-3] [9110-9.3.2-1] [9110-9.3.2-2]
     #[test]
     fn no_body_where_none_may_be_rfc_9112_section_6_3() {
         let head = Request { is_head: true, ..GET };
@@ -564,6 +586,7 @@ mod tests {
         );
     }
 
+    // [9112-2.3-1] [9112-6.1-7] [9110-6.2-1] [9110-6.2-2]
     #[test]
     fn http_1_0_gets_no_chunks() {
         let old = Request { version: Version::Http10, ..GET };
@@ -577,6 +600,7 @@ mod tests {
         );
     }
 
+    // [9112-6.1-2] [9110-2.2-1] [9110-7.6.1-2]
     #[test]
     fn the_connection_and_transfer_encoding_fields_are_ours() {
         assert_eq!(
@@ -594,6 +618,7 @@ mod tests {
         );
     }
 
+    // [9110-5.6.1.1-1] [9110-7.6.1-1] [9110-7.8-5]
     #[test]
     fn an_upgrade_field_is_named_in_connection_rfc_9110_section_7_8() {
         let fields: &[Field<'_>] = &[(b"Upgrade", b"websocket")];
@@ -604,6 +629,7 @@ mod tests {
         );
     }
 
+    // [9110-5.3-1]
     #[test]
     fn an_applications_date_or_server_replaces_ours() {
         let mut prefab = Prefab::new(Some("oneport"), true);
@@ -623,6 +649,7 @@ mod tests {
         }
     }
 
+    // [9112-2.2-2] [9112-2.2-5] [9112-5.2-1] [9110-2.2-2]
     #[test]
     fn what_could_split_a_response_is_refused() {
         let start = |status, name: &[u8], value: &[u8]| {
@@ -663,6 +690,7 @@ mod tests {
         assert!(!sender.is_short());
     }
 
+    // [9110-6.5.1-1]
     #[test]
     fn trailers_are_written_only_to_those_who_take_them() {
         for (te_trailers, tail) in

@@ -6,8 +6,10 @@ use super::sender::write_decimal;
 ///
 /// The version is the highest we speak, also towards HTTP/1.0 (RFC 9110 §6.2).
 pub fn write_status_line(out: &mut Vec<u8>, status: u16) {
+    // [9112-2.3-1] [9110-6.2-1] [9110-6.2-2]
     out.extend_from_slice(b"HTTP/1.1 ");
     write_decimal(out, usize::from(status));
+    // [9112-4-1]
     out.push(b' ');
     out.extend_from_slice(reason_phrase(status).as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -52,6 +52,7 @@ impl<'a> Target<'a> {
 
     fn parse_unusual(method: &[u8], target: &'a [u8]) -> Result<Self, Error> {
         if method == b"CONNECT" {
+            // [9110-9.3.6-1]
             return if is_host(target) && target.contains(&b':') {
                 Ok(Target::Authority(target))
             } else {
@@ -61,13 +62,15 @@ impl<'a> Target<'a> {
         if target == b"*" {
             return if method == b"OPTIONS" { Ok(Target::Asterisk) } else { Err(Error::Target) };
         }
+        // [9112-3.2.2-1]
         let rest = strip_scheme(target).ok_or(Error::Target)?;
         let end =
             rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         // RFC 9110 §4.2.1, §4.2.4: an http URI without a host is invalid; user information
         // ("user@") must be treated as an error.
-        if authority.is_empty() || !is_host(authority) {
+        // [9110-4.2.1-1] [9110-4.2.2-1] [9110-4.2.4-1]
+        if matches!(authority, [] | [b':', ..]) || !is_host(authority) {
             return Err(Error::Target);
         }
         let (path, query) = split_query(rest)?;
@@ -114,10 +117,10 @@ fn split_query(target: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     })
 }
 
-/// The bytes of a registered name (RFC 3986 §3.2.2): unreserved, pct-encoded, sub-delims.
+/// The bytes of a registered name (RFC 3986 §3.2.2) without escapes: unreserved, sub-delims.
 static HOST: [bool; 256] = {
     let mut table = [false; 256];
-    let allowed = b"-._~%!$&'()*+,;=0123456789\
+    let allowed = b"-._~!$&'()*+,;=0123456789\
         abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let mut at = 0;
     while at < allowed.len() {
@@ -151,7 +154,21 @@ pub fn is_host(value: &[u8]) -> bool {
             None => (value, &[][..]),
         },
     };
-    host.iter().all(|&byte| HOST[usize::from(byte)]) && port.iter().all(u8::is_ascii_digit)
+    let plain = host.iter().all(|&byte| HOST[usize::from(byte)]);
+    (plain || is_escaped_name(host)) && port.iter().all(u8::is_ascii_digit)
+}
+
+/// A registered name with escapes (RFC 3986 §2.1: `%` and two hexadecimal digits).
+#[cold]
+fn is_escaped_name(mut host: &[u8]) -> bool {
+    loop {
+        host = match host {
+            [] => return true,
+            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
+            [byte, rest @ ..] if HOST[usize::from(*byte)] => rest,
+            _ => return false,
+        };
+    }
 }
 
 /// The path as text: percent escapes decoded, then read as UTF-8 with U+FFFD in the place of
@@ -215,6 +232,7 @@ pub fn query_value(query: &[u8], name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    // [9112-3.2.2-1] [9110-4.2.1-1] [9110-4.2.4-1] [9110-9.3.6-1]
     #[test]
     fn the_four_forms_with_the_examples_of_rfc_9112_section_3_2() {
         let origin = |path, query| Ok(Target::Origin { path, query });

@@ -51,6 +51,7 @@ pub fn cut_reason(reason: &str) -> &str {
 mod tests {
     use super::*;
 
+    // [6455-7.4.1-1] [6455-7.4.1-2] [6455-7.4.1-3]
     #[test]
     fn codes_of_rfc_6455_section_7_4() {
         for code in [

@@ -77,6 +77,7 @@ pub struct Header {
 pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Error> {
     let [first, rest @ ..] = bytes else { return Ok(None) };
     // §5.2: RSV2 and RSV3 mean nothing to us.
+    // [6455-5.2-2]
     if first & 0x30 != 0 {
         return Err(Error::ReservedBits);
     }
@@ -88,14 +89,17 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Error> {
         0x8 => Opcode::Close,
         0x9 => Opcode::Ping,
         0xa => Opcode::Pong,
+        // [6455-5.2-3]
         _ => return Err(Error::ReservedOpcode),
     };
     if opcode.is_control() && !fin {
+        // [6455-5.5-2]
         return Err(Error::ControlFragmented);
     }
     let [second, rest @ ..] = rest else { return Ok(None) };
     let short = second & 0x7f;
     if opcode.is_control() && short > 125 {
+        // [6455-5.5-1]
         return Err(Error::ControlTooLong);
     }
     let (len, len_bytes) = match short {
@@ -115,9 +119,11 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Error> {
     };
     // §5.2: "the minimal number of bytes MUST be used to encode the length".
     if (len_bytes == 2 && len < 126) || (len_bytes == 8 && len < 65_536) {
+        // [6455-5.2-5]
         return Err(Error::LengthNotMinimal);
     }
     // §5.2: "the most significant bit MUST be 0".
+    // [6455-5.2-4]
     if len >> 63 != 0 {
         return Err(Error::LengthTopBit);
     }
@@ -146,6 +152,7 @@ pub fn measure(bytes: &[u8]) -> u64 {
 /// Appends a header without a masking key: that of a server (RFC 6455 §5.1).
 #[inline]
 pub fn encode(out: &mut Vec<u8>, fin: bool, opcode: Opcode, len: usize) {
+    // [6455-5.2-1]
     encode_bits(out, (u8::from(fin) << 7) | opcode as u8, 0, len);
 }
 
@@ -161,6 +168,7 @@ pub fn encode_header(out: &mut Vec<u8>, header: Header) {
 
 #[inline]
 fn encode_bits(out: &mut Vec<u8>, first: u8, masked: u8, len: usize) {
+    // [6455-5.1-2] [6455-5.2-5]
     if len < 126 {
         out.extend_from_slice(&[first, masked | len as u8]);
     } else if let Ok(len) = u16::try_from(len) {
@@ -212,6 +220,7 @@ mod tests {
         }
     }
 
+    // [6455-5.2-2] [6455-5.2-3] [6455-5.2-4] [6455-5.2-5] [6455-5.5-1] [6455-5.5-2]
     #[test]
     fn broken_headers_are_refused() {
         let rows: &[(&[u8], Error)] = &[

@@ -41,6 +41,7 @@ pub type Accept = [u8; 28];
 pub fn accept(key: &[u8]) -> Accept {
     let mut sha1 = Sha1::new();
     sha1.update(key);
+    // [6455-4.2.2-12]
     sha1.update(GUID);
     let mut value = [0u8; 28];
     let written = STANDARD.encode_slice(sha1.finalize(), &mut value);
@@ -75,6 +76,7 @@ impl Refusal {
             Refusal::Method => 405,
             // §4.2.2 no. 4: "an appropriate HTTP error code (such as 426 Upgrade Required)".
             Refusal::Version => 426,
+            // [6455-10.7-3]
             _ => 400,
         }
     }
@@ -82,8 +84,10 @@ impl Refusal {
     /// Fields that the answer needs.
     pub const fn fields(self) -> &'static [Field<'static>] {
         match self {
+            // [9110-10.2.1-1] [9110-15.5.6-1]
             Refusal::Method => &[(b"allow", b"GET")],
             // §4.4: the versions that we understand.
+            // [6455-4.2.2-3] [6455-4.4-1] [9110-7.8-3] [9110-15.5.22-1]
             Refusal::Version => &[(b"sec-websocket-version", b"13"), (b"upgrade", b"websocket")],
             _ => &[],
         }
@@ -128,21 +132,26 @@ pub fn check(
     headers: Headers<'_>,
 ) -> Result<Accept, Refusal> {
     if method != b"GET" {
+        // [6455-4.2.1-1]
         return Err(Refusal::Method);
     }
     if version < Version::Http11 {
+        // [6455-4.2.1-1]
         return Err(Refusal::HttpVersion);
     }
     if framing.body != Body::Empty {
+        // [9110-7.8-4]
         return Err(Refusal::BodyAnnounced);
     }
     let mut versions = headers.get_all("sec-websocket-version");
+    // [6455-4.2.1-6] [6455-11.3.5-1]
     if versions.next() != Some(b"13") || versions.next().is_some() {
         return Err(Refusal::Version);
     }
     let mut keys = headers.get_all("sec-websocket-key");
     let key = keys.next().ok_or(Refusal::KeyMissing)?;
     let mut decoded = [0u8; 18];
+    // [6455-4.2.1-5] [6455-11.3.1-1]
     if keys.next().is_some() || STANDARD.decode_slice(key, &mut decoded) != Ok(16) {
         return Err(Refusal::KeyInvalid);
     }
@@ -183,11 +192,13 @@ pub fn write_101(
     server: &[u8],
     fields: &[Field<'_>],
 ) -> Result<(), Invalid> {
+    // [6455-4.2.2-9] [6455-4.2.2-10] [6455-4.2.2-11] [9110-7.8-1] [9110-15.2.2-1]
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ",
     );
     out.extend_from_slice(accept);
     out.extend_from_slice(b"\r\n");
+    // [6455-4.2.2-6]
     if let Some(protocol) = subprotocol {
         sender::append_field(out, b"sec-websocket-protocol", protocol.as_bytes())?;
     }
@@ -198,6 +209,7 @@ pub fn write_101(
     }
     let mut own_server = false;
     for &(name, value) in fields {
+        // [6455-4.2.2-8] [6455-5.8-1] [6455-9-1] [6455-11.3.2-1] [6455-11.3.3-1] [6455-11.3.4-1]
         if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
             return Err(Invalid::HandshakeField);
         }
@@ -229,6 +241,7 @@ mod tests {
 
     const EXAMPLE: &str = "GET /chat HTTP/1.1\nHost: server.example.com\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\nOrigin: http://example.com\nSec-WebSocket-Protocol: chat, superchat\nSec-WebSocket-Version: 13\n\n";
 
+    // [6455-4.2.2-9] [6455-4.2.2-10] [6455-4.2.2-11] [6455-4.2.2-12] [9110-7.8-1] [9110-15.2.2-1]
     #[test]
     fn the_example_of_rfc_6455_section_1_3() {
         let accept = check_text(EXAMPLE).unwrap();
@@ -243,6 +256,7 @@ mod tests {
         );
     }
 
+    // [6455-4.2.1-1] [6455-4.2.1-5] [6455-4.2.1-6] [9110-7.8-4]
     #[test]
     fn refusals_are_told_apart() {
         let rows = [
@@ -268,6 +282,7 @@ mod tests {
         }
     }
 
+    // [6455-5.8-1] [6455-11.3.2-1] [6455-11.3.3-1] [6455-11.3.4-1]
     #[test]
     fn the_handshakes_own_fields_are_not_the_applications() {
         for name in RESERVED {

@@ -18,13 +18,43 @@ pub trait Keys: Send {
 
 /// Masks or unmasks `bytes` in place, beginning with `key[0]`.
 ///
-/// The 32-byte steps have no branch inside; the compiler makes vector instructions of them.
+/// The 32-byte steps have no branch inside; the compiler makes vector instructions of them. What
+/// is left, and all of a short message, goes by words of 8, 4, 2 and 1 bytes: each begins with
+/// `key[0]` again, or where the last one ended.
 #[inline]
 pub fn apply(bytes: &mut [u8], key: [u8; 4]) {
     let word = u32::from_ne_bytes(key);
+    let double = u64::from(word) | (u64::from(word) << 32);
+    let mut rest = bytes;
+    if rest.len() >= 32 {
+        rest = apply_wide(rest, double);
+    }
+    while rest.len() >= 8 {
+        let (chunk, behind) = rest.split_at_mut(8);
+        let chunk: &mut [u8; 8] = chunk.try_into().expect("eight bytes were split off");
+        *chunk = (u64::from_ne_bytes(*chunk) ^ double).to_ne_bytes();
+        rest = behind;
+    }
+    if rest.len() >= 4 {
+        let (chunk, behind) = rest.split_at_mut(4);
+        let chunk: &mut [u8; 4] = chunk.try_into().expect("four bytes were split off");
+        *chunk = (u32::from_ne_bytes(*chunk) ^ word).to_ne_bytes();
+        rest = behind;
+    }
+    match rest {
+        [a, b, c] => (*a, *b, *c) = (*a ^ key[0], *b ^ key[1], *c ^ key[2]),
+        [a, b] => (*a, *b) = (*a ^ key[0], *b ^ key[1]),
+        [a] => *a ^= key[0],
+        _ => {}
+    }
+}
+
+/// Masks all whole pieces of 32 bytes and gives back the rest.
+#[inline(never)]
+fn apply_wide(bytes: &mut [u8], double: u64) -> &mut [u8] {
     let mut wide = [0u8; 32];
-    for part in wide.chunks_exact_mut(4) {
-        part.copy_from_slice(&word.to_ne_bytes());
+    for part in wide.chunks_exact_mut(8) {
+        part.copy_from_slice(&double.to_ne_bytes());
     }
     let mut chunks = bytes.chunks_exact_mut(32);
     for chunk in &mut chunks {
@@ -32,14 +62,7 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4]) {
             *byte ^= key;
         }
     }
-    let mut words = chunks.into_remainder().chunks_exact_mut(4);
-    for chunk in &mut words {
-        let masked = u32::from_ne_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]) ^ word;
-        chunk.copy_from_slice(&masked.to_ne_bytes());
-    }
-    for (byte, key) in words.into_remainder().iter_mut().zip(key) {
-        *byte ^= key;
-    }
+    chunks.into_remainder()
 }
 
 /// The key for what follows `len` bytes: a payload that arrives in pieces goes on in the middle
@@ -70,6 +93,7 @@ mod tests {
         assert_eq!(&bytes, b"Hello");
     }
 
+    // [6455-6.2-5]
     #[test]
     fn every_length_and_split_agrees_with_the_plain_twin() {
         for len in 0..150 {

@@ -128,11 +128,13 @@ impl Receiver {
             let taken = self.payload(input)?;
             return Ok((taken, self.finished()?));
         }
+        // [6455-6.2-1] [6455-10.7-1]
         let Some((header, at)) = frame::parse(input)? else {
             return Ok((0, Incoming::NeedData));
         };
         // RFC 7692 §6: RSV1 says that a message is compressed, if that was agreed, and only on
         // the first frame of a message. Anywhere else it means nothing.
+        // [6455-5.2-2]
         if header.rsv1
             && (self.inflater.is_none() || !matches!(header.opcode, Opcode::Text | Opcode::Binary))
         {
@@ -140,16 +142,19 @@ impl Receiver {
         }
         // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is
         // not masked. [...] A client MUST close a connection if it detects a masked frame."
+        // [6455-5.1-1]
         if header.mask.is_some() == self.from_server {
             return Err(if self.from_server { Error::Masked } else { Error::NotMasked });
         }
         if header.opcode.is_control() {
+            // [6455-5.4-4] [6455-6.2-2]
             return control(input, header, at);
         }
         self.check_sequence(header, limits)?;
         let whole = at as u64 + header.len;
         if header.fin && self.message.is_none() && whole <= input.len() as u64 {
             let place = at..whole as usize;
+            // [6455-6.2-5]
             unmask(&mut input[place.clone()], header.mask);
             let (opcode, compressed) = (header.opcode, header.rsv1);
             let message = Incoming::Message(Arrived { opcode, compressed, place: Some(place) });
@@ -160,12 +165,46 @@ impl Receiver {
         Ok((taken, self.finished()?))
     }
 
+    /// The short way for what nearly every frame is: a whole message of a client, with a payload
+    /// of up to 65,535 bytes, that lies whole at the beginning of `input`. It is unmasked there;
+    /// if it is text that is not checked yet. `None` for anything else: [`Receiver::next`] knows
+    /// what it is.
+    #[inline]
+    pub fn whole(&mut self, input: &mut [u8], limits: Limits) -> Option<(Opcode, Range<usize>)> {
+        let [first, second, rest @ ..] = &*input else { return None };
+        let opcode = match first {
+            0x81 => Opcode::Text,
+            0x82 => Opcode::Binary,
+            _ => return None,
+        };
+        let (len, at) = match (second, rest) {
+            (0x80..=0xfd, _) => (usize::from(*second & 0x7f), 2),
+            (0xfe, [high, low, ..]) => (usize::from(u16::from_be_bytes([*high, *low])), 4),
+            _ => return None,
+        };
+        // §5.2: a length is encoded in the fewest bytes; the long way says so.
+        if (at == 4 && len < 126) || len > limits.max_message || !self.is_between_messages() {
+            return None;
+        }
+        let key = *input.get(at..)?.first_chunk::<4>()?;
+        let place = at + 4..at + 4 + len;
+        mask::apply(input.get_mut(place.clone())?, key);
+        Some((opcode, place))
+    }
+
+    /// Does a client's next message begin with the next byte?
+    #[inline]
+    fn is_between_messages(&self) -> bool {
+        self.frame.is_none() && self.message.is_none() && !self.from_server
+    }
+
     /// RFC 6455 §5.4: fragments of one message follow each other; control frames may stand
     /// between them, other messages may not.
     #[inline]
     fn check_sequence(&mut self, header: Header, limits: Limits) -> Result<(), Error> {
         match (self.message, header.opcode) {
             (None, Opcode::Continuation) => return Err(Error::NothingToContinue),
+            // [6455-5.4-3] [6455-5.4-6]
             (Some(_), Opcode::Text | Opcode::Binary) => return Err(Error::MessageUnfinished),
             _ => {}
         }
@@ -177,6 +216,7 @@ impl Receiver {
         } else {
             0
         });
+        // [6455-10.4-1] [6455-10.4-2]
         if header.len > most.saturating_sub(self.gather.len()) as u64 {
             return Err(Error::MessageTooBig);
         }
@@ -191,6 +231,7 @@ impl Receiver {
 
     fn begin_frame(&mut self, header: Header) {
         if self.message.is_none() {
+            // [6455-6.2-3]
             self.message = Some(Begun { opcode: header.opcode, compressed: header.rsv1 });
         }
         self.frame = Some(Partial { left: header.len, key: header.mask, fin: header.fin });
@@ -200,6 +241,7 @@ impl Receiver {
     fn payload(&mut self, input: &[u8]) -> Result<usize, Error> {
         let Some(partial) = &mut self.frame else { return Ok(0) };
         let n = usize::try_from(partial.left).unwrap_or(usize::MAX).min(input.len());
+        // [6455-5.4-2] [6455-5.4-5]
         let piece = self.gather.extend(&input[..n]);
         unmask_and_check(partial, piece, self.message, &mut self.utf8)?;
         Ok(n)
@@ -217,6 +259,7 @@ impl Receiver {
         }
         let Begun { opcode, compressed } = self.message.expect("a frame belongs to a message");
         // RFC 6455 §8.1: the text ends here, so no character may be unfinished.
+        // [6455-5.6-1] [6455-8.1-1]
         if opcode == Opcode::Text && !compressed && !self.utf8.is_complete() {
             return Err(Error::InvalidUtf8);
         }
@@ -276,6 +319,7 @@ impl Receiver {
     pub fn release(&mut self, arrived: &Arrived, pool: &mut Pool) {
         if arrived.place.is_none() {
             self.gather.release(pool);
+            // [6455-6.2-4]
             self.message = None;
             self.fragments = 0;
             self.utf8 = Utf8::default();
@@ -298,9 +342,14 @@ fn payload<'a>(gather: &'a Gather, input: &'a [u8], arrived: &Arrived) -> &'a [u
     }
 }
 
+/// The message that this payload is.
+///
+/// # Errors
+/// [`Error::InvalidUtf8`] for a text message (RFC 6455 §8.1).
 #[inline]
-fn message(opcode: Opcode, bytes: &[u8]) -> Result<Message<'_>, Error> {
+pub fn message(opcode: Opcode, bytes: &[u8]) -> Result<Message<'_>, Error> {
     if opcode == Opcode::Text {
+        // [6455-8.1-1]
         utf8::text(bytes).map(Message::Text).map_err(|_| Error::InvalidUtf8)
     } else {
         Ok(Message::Binary(bytes))
@@ -349,6 +398,7 @@ fn control(input: &mut [u8], header: Header, at: usize) -> Result<(usize, Incomi
 /// RFC 6455 §5.5.1: a Close is empty, or a code and a reason in UTF-8.
 fn close_frame(payload: &[u8], at: usize) -> Result<Incoming, Error> {
     let [high, low, reason @ ..] = payload else {
+        // [6455-5.5.1-1]
         return if payload.is_empty() {
             Ok(Incoming::Close(None, at..at))
         } else {
@@ -359,6 +409,7 @@ fn close_frame(payload: &[u8], at: usize) -> Result<Incoming, Error> {
     if !close::may_be_on_the_wire(code) {
         return Err(Error::CloseCode);
     }
+    // [6455-8.1-1]
     utf8::text(reason).map_err(|_| Error::InvalidUtf8)?;
     let begin = at + 2;
     Ok(Incoming::Close(Some(code), begin..begin + reason.len()))
@@ -488,6 +539,8 @@ mod tests {
         Seen::Text(text.into())
     }
 
+    // [6455-5.4-2] [6455-5.4-4] [6455-5.4-5] [6455-5.6-1] [6455-6.2-1] [6455-6.2-2] [6455-6.2-3]
+    // [6455-6.2-4] [6455-6.2-5]
     #[test]
     fn messages_arrive_however_they_are_fragmented_and_split() {
         let rows: &[(Vec<u8>, Vec<Seen>)] = &[
@@ -535,6 +588,7 @@ mod tests {
         }
     }
 
+    // [6455-5.1-1] [6455-5.2-2] [6455-5.4-3] [6455-5.4-6] [6455-5.5.1-1] [6455-8.1-1] [6455-10.7-1]
     #[test]
     fn every_broken_rule_is_told_apart() {
         let rows: &[(Vec<u8>, Error)] = &[
@@ -563,6 +617,7 @@ mod tests {
         assert_eq!(seen, [Seen::Fails(Error::InvalidUtf8)]);
     }
 
+    // [6455-10.4-1] [6455-10.4-2]
     #[test]
     fn the_limits_hold_exactly() {
         let limits = Limits { max_message: 10, max_fragments: 3 };

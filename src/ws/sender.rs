@@ -15,6 +15,7 @@ use crate::bytes::output::Output;
 pub fn encode_message(out: &mut Vec<u8>, message: Message<'_>) {
     let payload = message.as_bytes();
     out.reserve(payload.len() + 10);
+    // [6455-6.1-2] [6455-6.1-3] [6455-6.1-4]
     frame::encode(out, true, message.opcode(), payload.len());
     out.extend_from_slice(payload);
 }
@@ -34,8 +35,10 @@ pub fn encode_frame(out: &mut Vec<u8>, header: Header, payload: &[u8]) {
 /// Queues a ping or pong; the payload has at most 125 bytes. It overtakes messages that wait
 /// (RFC 6455 §5.5.3: a pong "as soon as is practical"), but never stands inside a frame.
 pub fn send_control(output: &mut Output, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
+    // [6455-5.5-1]
     debug_assert!(opcode.is_control() && payload.len() <= frame::MAX_CONTROL);
     let mut bytes = [0u8; 6 + frame::MAX_CONTROL];
+    // [6455-5.4-1]
     bytes[0] = 0x80 | opcode as u8;
     bytes[1] = payload.len() as u8;
     let mut at = 2;
@@ -49,6 +52,7 @@ pub fn send_control(output: &mut Output, opcode: Opcode, payload: &[u8], key: Op
     if let Some(key) = key {
         mask::apply(&mut bytes[at..end], key);
     }
+    // [6455-5.5.2-2]
     output.urgent(&bytes[..end]);
 }
 
@@ -59,9 +63,12 @@ pub fn send_control(output: &mut Output, opcode: Opcode, payload: &[u8], key: Op
 pub fn encode_close(out: &mut Vec<u8>, code: u16, reason: &str, key: Option<[u8; 4]>) {
     let mut body = [0u8; frame::MAX_CONTROL];
     let mut len = 0;
+    // [6455-7.4.1-1] [6455-7.4.1-2] [6455-7.4.1-3]
     if close::may_be_on_the_wire(code) {
+        // [6455-5.5-1]
         let reason = close::cut_reason(reason).as_bytes();
         len = 2 + reason.len();
+        // [6455-5.5.1-1]
         body[..2].copy_from_slice(&code.to_be_bytes());
         body[2..len].copy_from_slice(reason);
     }
@@ -74,6 +81,7 @@ pub fn encode_close(out: &mut Vec<u8>, code: u16, reason: &str, key: Option<[u8;
 mod tests {
     use super::*;
 
+    // [6455-5.1-2] [6455-5.2-1] [6455-5.4-1] [6455-6.1-2] [6455-6.1-3] [6455-6.1-4]
     #[test]
     fn the_examples_of_rfc_6455_section_5_7() {
         let mut out = Vec::new();
@@ -92,6 +100,7 @@ mod tests {
         assert_eq!(out, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
     }
 
+    // [6455-5.5-1] [6455-5.5.1-1] [6455-7.4.1-1] [6455-7.4.1-2] [6455-7.4.1-3]
     #[test]
     fn codes_that_may_not_be_sent_are_not_sent() {
         for (code, bytes) in [

@@ -70,6 +70,7 @@ fn a_head_that_trickles_is_answered_with_408() {
     assert!(!rig.is_open(), "after a while of lingering");
 }
 
+// [9112-9.5-2]
 #[test]
 fn later_heads_are_due_from_their_first_byte_and_idle_time_has_its_own_limit() {
     let mut rig = Rig::new(plain());

@@ -123,6 +123,7 @@ fn more_requests_than_one_turn_may_serve_are_served_in_the_next() {
     assert!(rig.peer.writes > 1, "the budget of a turn");
 }
 
+// [9112-9.5-1]
 #[test]
 fn a_peer_that_does_not_read_its_answers_is_not_read() {
     let mut rig = Rig::new(app(|_| {
@@ -177,6 +178,7 @@ fn the_body_arrives_in_pieces_and_is_the_same_however_it_is_split() {
 }
 
 /// Expect: 100-continue, four ways to react to the first event.
+// [9110-10.1.1-3] [9110-10.1.1-4] [9110-10.1.1-5]
 #[test]
 fn the_100_is_sent_on_a_plain_return_suppressed_by_an_answer_and_held_by_a_pause() {
     let request = |path: &str| {
@@ -277,6 +279,7 @@ fn drain_comes_once_and_the_stream_goes_on() {
     assert_eq!(sent.matches('x').count(), 500_000);
 }
 
+// [9112-9.5-3]
 #[test]
 fn a_fin_while_the_answer_is_deferred_is_a_disconnect() {
     let log = Log::default();
@@ -310,6 +313,7 @@ fn requests_before_a_fin_are_all_answered() {
     assert!(!rig.is_open());
 }
 
+// [9112-9.3-3] [9110-10.1.1-3]
 #[test]
 fn what_a_response_leaves_of_its_request_is_dropped_and_the_next_request_is_found() {
     let mut rig = Rig::new(app(|_| {
@@ -334,6 +338,7 @@ fn what_a_response_leaves_of_its_request_is_dropped_and_the_next_request_is_foun
     assert_eq!(rig.answer(GET), "", "nothing more is read as a request");
 }
 
+// [9112-2.2-7] [9112-3.2-1] [9112-3.2-3] [9112-6.1-8] [9112-9.6-6]
 #[test]
 fn after_a_refusal_nothing_is_read_as_a_request() {
     for bad in [
@@ -369,6 +374,7 @@ fn a_large_body_goes_past_the_queue_to_the_sink() {
     assert_eq!(rig.text().matches('x').count(), 10 << 20);
 }
 
+// [9112-3.2.2-2]
 #[test]
 fn the_authority_of_an_absolute_target_replaces_the_host_field() {
     let mut rig = Rig::new(app(|scope| {

@@ -3,6 +3,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod clauses;
 mod deadlines;
 mod handles;
 mod http;

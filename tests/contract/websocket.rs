@@ -66,6 +66,7 @@ fn messages_of_one_read_are_echoed_in_one_write() {
     assert_eq!(rig.conn().bytes_held(), 0, "an idle connection owns no buffer");
 }
 
+// [6455-5.5.1-3] [6455-5.5.1-5] [6455-5.5.1-6] [6455-7.1.1-3]
 #[test]
 fn the_exchange_is_the_same_byte_by_byte_and_split_at_every_position() {
     let mut bytes = upgrade("/");
@@ -253,6 +254,7 @@ fn a_peer_that_leaves_before_the_accept_gets_no_101() {
     assert_eq!(told(&log), ["1006"]);
 }
 
+// [6455-10.4-1]
 #[test]
 fn a_million_empty_fragments_and_a_ping_flood_are_stopped() {
     let log = Log::default();
@@ -281,6 +283,7 @@ fn a_million_empty_fragments_and_a_ping_flood_are_stopped() {
     assert_eq!(told(&log).last().unwrap(), "disconnect 1008 ");
 }
 
+// [6455-5.5.2-2]
 #[test]
 fn a_pong_waits_behind_at_most_one_data_frame() {
     let log = Log::default();

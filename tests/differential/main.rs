@@ -2,6 +2,17 @@
 
 mod chunked;
 mod heads;
+#[path = "../../benches/heads/mod.rs"]
+mod real_heads;
+mod requests;
+#[path = "../rig/mod.rs"]
+mod rig;
+
+#[path = "../cases/row.rs"]
+#[allow(dead_code)] // only inputs and names are of use here
+mod row;
+#[path = "../cases/table.rs"]
+mod table;
 
 use heads::{DIFFERENCES, HEADS, Made, check, ours};
 
@@ -43,13 +54,23 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
+/// The small heads that show each peculiarity, and those of real clients.
+fn corpus() -> Vec<Vec<u8>> {
+    let real = real_heads::real();
+    let names: std::collections::BTreeSet<_> = real.iter().map(|(name, _)| *name).collect();
+    assert!(names.len() >= 32, "{}", names.len());
+    let small = HEADS.iter().map(|head| head.as_bytes().to_vec());
+    small.chain(real.into_iter().map(|(_, head)| head)).collect()
+}
+
 #[test]
 fn real_looking_heads_are_read_alike() {
     let mut seen = vec![0; DIFFERENCES.len()];
-    for head in HEADS {
-        check(head.as_bytes(), &mut seen);
-        let (made, _) = ours(head.as_bytes());
-        assert!(matches!(made, Made::Head(.., len) if len == head.len()), "{head:?}");
+    for head in corpus() {
+        check(&head, &mut seen);
+        let (made, _) = ours(&head);
+        let text = String::from_utf8_lossy(&head);
+        assert!(matches!(made, Made::Head(.., len) if len == head.len()), "{text}");
     }
     assert_eq!(seen.iter().sum::<usize>(), 0, "without any difference");
 }
@@ -57,9 +78,9 @@ fn real_looking_heads_are_read_alike() {
 #[test]
 fn every_beginning_of_a_head_is_read_alike() {
     let mut seen = vec![0; DIFFERENCES.len()];
-    for head in HEADS {
+    for head in corpus() {
         for end in 0..head.len() {
-            check(&head.as_bytes()[..end], &mut seen);
+            check(&head[..end], &mut seen);
         }
     }
 }
@@ -69,8 +90,9 @@ fn mutated_heads_are_read_alike_but_for_the_known_differences() {
     let mut random = Random(2026);
     let mut seen = vec![0; DIFFERENCES.len()];
     let mut accepted = 0;
+    let heads = corpus();
     for round in 0..150_000 {
-        let mut bytes = HEADS[round % HEADS.len()].as_bytes().to_vec();
+        let mut bytes = heads[round % heads.len()].clone();
         mutate(&mut bytes, &mut random);
         accepted += usize::from(matches!(ours(&bytes).0, Made::Head(..)));
         check(&bytes, &mut seen);
@@ -105,4 +127,48 @@ fn chunked_bodies_are_read_alike_by_a_plain_decoder_on_httparse() {
         accepted += usize::from(chunked::check(&bytes));
     }
     assert!(accepted > 5_000, "{accepted}");
+}
+
+#[test]
+fn the_table_of_cases_is_read_like_hyper_does_but_for_the_known_differences() {
+    let mut seen = vec![0; requests::DIFFERENCES.len()];
+    let rows = table::rows();
+    let mut failures = Vec::new();
+    let mut alike = 0;
+    for row in &rows {
+        match requests::check(&row.input, &mut seen) {
+            Ok(n) => alike += n,
+            Err(why) => failures.push(format!("{}: {why}", row.name)),
+        }
+    }
+    assert!(failures.is_empty(), "{}: {}", failures.len(), failures.join("\n"));
+    assert!(alike > 100, "{alike}");
+}
+
+#[test]
+fn mutated_requests_are_read_like_hyper_does_but_for_the_known_differences() {
+    let mut random = Random(6);
+    let mut seen = vec![0; requests::DIFFERENCES.len()];
+    let corpus = table::rows();
+    let (mut alike, mut failures) = (0, Vec::new());
+    // As they are, so that each difference is met; then mutated.
+    for row in &corpus {
+        failures.extend(requests::check(&row.input, &mut seen).err());
+    }
+    for round in 0..80_000 {
+        let mut bytes = corpus[round % corpus.len()].input.clone();
+        mutate(&mut bytes, &mut random);
+        match requests::check(&bytes, &mut seen) {
+            Ok(n) => alike += n,
+            Err(why) => failures.push(why),
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{}: {}",
+        failures.len(),
+        failures[..failures.len().min(20)].join("\n")
+    );
+    assert!(alike > 1_000, "{alike}");
+    assert!(seen.iter().all(|&count| count > 0), "every row is met: {seen:?}");
 }

@@ -100,6 +100,7 @@ fn chunks_arrive_with_extensions_and_trailers_and_in_any_pieces() {
     }
 }
 
+// [9112-9.3-3]
 #[test]
 fn an_early_answer_leaves_a_small_rest_of_the_body_aside() {
     let server = serve(on_events(|event, out| match event {
@@ -126,6 +127,7 @@ fn an_early_answer_leaves_a_small_rest_of_the_chunks_aside() {
     assert_eq!(client.response().text(), "enough");
 }
 
+// [9112-9.3-3]
 #[test]
 fn an_early_answer_to_a_long_upload_is_not_lost() {
     let server = serve(on_events(|event, out| match event {
@@ -166,6 +168,7 @@ fn expect_continue(client: &mut Raw) {
     assert_eq!((interim.status, interim.fields), (100, vec![]));
 }
 
+// [9110-10.1.1-5]
 #[test]
 fn a_100_goes_out_when_the_handler_returns_without_an_answer() {
     let server = serve(echo_bodies());
@@ -190,6 +193,7 @@ fn a_client_that_waits_for_the_100_gets_it() {
     assert_eq!(answer.body_mut().read_to_string().unwrap(), "waited for");
 }
 
+// [9110-10.1.1-3] [9110-10.1.1-4]
 #[test]
 fn an_early_final_answer_suppresses_the_100() {
     let (note, told) = notes();
@@ -311,6 +315,7 @@ fn a_body_that_does_not_wait_needs_no_100() {
     assert_eq!(client.response().text(), "hello");
 }
 
+// [9110-10.1.1-1] [9110-15.2-1]
 #[test]
 fn an_expectation_in_http_1_0_is_ignored() {
     let server = serve(echo_bodies());
@@ -413,6 +418,7 @@ fn early_hints_that_come_too_late_are_dropped() {
     assert_eq!(client.response().text(), "ab");
 }
 
+// [9110-15.2-1]
 #[test]
 fn http_1_0_gets_no_early_hints() {
     let server = serve(answering(|out| {

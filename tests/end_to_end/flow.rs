@@ -744,6 +744,7 @@ fn a_reset_while_the_answer_is_deferred_tells_the_handler() {
     eventually("its handle misses", || !handle.is_alive());
 }
 
+// [9112-6.3-4]
 #[test]
 fn a_fin_in_the_middle_of_an_upload_tells_the_handler() {
     let (note, told) = notes();

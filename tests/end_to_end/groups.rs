@@ -192,6 +192,7 @@ fn a_connection_that_ends_leaves_its_groups() {
     }
 }
 
+// [6455-5.5.1-2]
 #[test]
 fn who_closes_gets_nothing_behind_its_close() {
     let server = serve(on_events(|event, out| {

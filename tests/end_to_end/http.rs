@@ -8,6 +8,7 @@ use crate::support::{
     agent, answering, boxed, by_scope, on_events, plain, say, serve, serve_with, take,
 };
 
+// [9110-9.1-1] [9110-9.3.2-2]
 #[test]
 fn a_client_gets_posts_and_asks_for_the_head() {
     let server = serve(by_scope(|scope| {
@@ -52,6 +53,7 @@ fn an_application_that_does_not_want_a_scope_answers_404() {
     assert_eq!((answer.status, answer.closes()), (404, false));
 }
 
+// [9112-9.3-1]
 #[test]
 fn a_connection_is_used_again_and_its_scopes_name_the_same_client() {
     let server = serve(by_scope(|scope| {
@@ -78,6 +80,7 @@ fn a_connection_is_used_again_and_its_scopes_name_the_same_client() {
     assert_eq!(raw.response().text(), format!("127.0.0.1:{}", raw.port()));
 }
 
+// [9112-9.6-2] [9112-9.6-3]
 #[test]
 fn the_client_may_end_the_connection_with_the_request() {
     let server = serve(plain());
@@ -88,6 +91,7 @@ fn the_client_may_end_the_connection_with_the_request() {
     client.expect_end();
 }
 
+// [9112-9.6-1] [9112-9.6-5]
 #[test]
 fn the_application_may_end_the_connection_with_the_response() {
     let server = serve(answering(|out| {
@@ -116,6 +120,7 @@ fn two_hundred_requests_in_one_segment_are_answered_in_order() {
     assert_eq!(server.stats.connections_ever(), 1);
 }
 
+// [9112-9.3.2-1]
 #[test]
 fn two_hundred_requests_wait_for_the_one_that_a_thread_answers_late() {
     let (give, handles) = mpsc::channel::<Handle>();
@@ -269,6 +274,7 @@ fn http_1_0_goes_on_if_both_sides_say_keep_alive() {
     }
 }
 
+// [9112-6.1-7]
 #[test]
 fn http_1_0_gets_a_body_in_pieces_until_the_end_of_the_connection() {
     let server = serve(answering(|out| {
@@ -293,6 +299,7 @@ fn http_1_0_gets_a_body_in_pieces_until_the_end_of_the_connection() {
     assert_eq!((answer.text(), answer.closes()), ("one two three", false));
 }
 
+// [9112-2.2-4]
 #[test]
 fn one_empty_line_before_a_request_is_ignored() {
     let server = serve(plain());
@@ -304,6 +311,7 @@ fn one_empty_line_before_a_request_is_ignored() {
     }
 }
 
+// [9112-3.2-3] [9110-15.5-1]
 #[test]
 fn a_request_that_breaks_a_rule_is_answered_behind_those_before_it() {
     let server = serve(plain());
@@ -328,6 +336,7 @@ fn a_request_byte_by_byte_is_a_request() {
     assert_eq!(client.response().text(), "/slowly");
 }
 
+// [9112-9.6-4]
 #[test]
 fn behind_a_request_that_ends_the_connection_nothing_is_served() {
     let server = serve(plain());
@@ -383,6 +392,7 @@ fn a_head_leaves_before_its_body() {
     assert_eq!(answer.text(), "three");
 }
 
+// [9110-6.6.1-2] [9110-10.2.4-1]
 #[test]
 fn a_response_has_a_date_and_names_its_server_unless_told_otherwise() {
     let server = serve(plain());

@@ -84,6 +84,7 @@ fn an_idle_connection_is_closed_without_a_word() {
     eventually("the cause is counted", || server.stats.closed().contains_key("idle-timeout"));
 }
 
+// [9112-6.3-4]
 #[test]
 fn a_body_that_stops_is_answered_with_408_and_the_handler_is_told() {
     let (note, told) = notes();
@@ -124,6 +125,7 @@ fn a_body_that_goes_on_slowly_is_taken() {
     assert_eq!(client.response().text(), "taken");
 }
 
+// [9110-10.1.1-2]
 #[test]
 fn a_100_that_no_body_follows_is_followed_by_408() {
     let server = serve_with(plain(), |server| server.body_timeout(ms(150)));
@@ -254,6 +256,7 @@ fn bytes_that_came_in_time_count_however_late_the_worker_looks() {
 
 // ---- sizes ----------------------------------------------------------------------------------
 
+// [9112-3-2] [9110-5.4-1]
 #[test]
 fn a_head_beyond_its_limit_is_431_and_a_target_beyond_it_414() {
     let server = serve_with(plain(), |server| server.max_head(1000));

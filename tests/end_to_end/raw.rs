@@ -369,6 +369,7 @@ impl Raw {
     /// the reserved bits a meaning.
     pub(crate) fn frame(&mut self) -> Frame {
         let start = self.take(2);
+        // [6455-5.1-2] [6455-5.2-1]
         assert_eq!(start[0] & 0x70, 0, "reserved bits");
         let len = match start[1] {
             126 => u16::from_be_bytes(self.take(2).try_into().expect("two bytes")) as usize,

@@ -310,6 +310,7 @@ fn rule_08_a_stated_length_is_not_chunked() {
     assert_eq!((answer.field("content-length"), answer.text()), (Some("10"), "plain text"));
 }
 
+// [9112-6.1-4] [9110-8.6-3] [9110-9.3.2-1]
 #[test]
 fn rule_09_head_204_and_304_have_no_body_and_keep_their_fields() {
     let server = serve(by_scope(|scope| {
@@ -523,6 +524,7 @@ fn rule_14_subprotocols_are_a_list_over_several_lines() {
     }
 }
 
+// [6455-4.2.2-5] [6455-4.2.2-6]
 #[test]
 fn rule_14_only_an_offered_subprotocol_may_be_chosen() {
     let (note, told) = notes();
@@ -631,6 +633,7 @@ fn rule_16_a_reset_before_the_accept_is_told() {
     assert_eq!(handle.accept(), Err(SendError::Closed));
 }
 
+// [9110-10.1.1-4]
 #[test]
 fn rule_17_a_100_goes_out_only_when_the_application_reads() {
     let (give, handles) = mpsc::channel::<Handle>();
@@ -759,6 +762,7 @@ fn sends_value(note: crate::support::Notes, value: Vec<u8>) -> impl App {
     })
 }
 
+// [9112-2.2-2] [9112-5.2-1]
 #[test]
 fn rule_20_separators_in_outgoing_values_are_refused() {
     let refused = format!("{:?}", Err::<(), _>(SendError::Invalid(Invalid::FieldValue)));
@@ -774,6 +778,7 @@ fn rule_20_separators_in_outgoing_values_are_refused() {
     }
 }
 
+// [9110-5.5-2]
 #[test]
 fn rule_20_separators_in_incoming_values_are_refused() {
     let server = serve(plain());
@@ -790,6 +795,7 @@ fn rule_20_separators_in_incoming_values_are_refused() {
     }
 }
 
+// [9110-5.5-3]
 #[test]
 fn rule_20_the_next_line_byte_0x85_is_refused_in_both_directions() {
     // As the rule says; RFC 9110 §5.5 would allow it as obs-text.

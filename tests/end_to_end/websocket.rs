@@ -30,6 +30,7 @@ fn accept(out: &mut Outbox<'_>) -> Outcome {
 
 // ---- messages -------------------------------------------------------------------------------
 
+// [6455-6.1-2] [6455-6.1-3] [6455-6.1-5]
 #[test]
 fn messages_of_every_kind_and_length_come_back() {
     let server = serve(plain());
@@ -45,6 +46,7 @@ fn messages_of_every_kind_and_length_come_back() {
     }
 }
 
+// [6455-5.2-5]
 #[test]
 fn lengths_are_encoded_in_the_fewest_bytes() {
     let server = serve(plain());
@@ -125,6 +127,7 @@ fn many_messages_in_one_segment_are_echoed_in_order() {
 
 // ---- ping and pong --------------------------------------------------------------------------
 
+// [6455-5.5.2-1] [6455-5.5.3-1]
 #[test]
 fn a_ping_is_answered_with_its_payload() {
     let server = serve(plain());
@@ -135,6 +138,7 @@ fn a_ping_is_answered_with_its_payload() {
     }
 }
 
+// [6455-5.4-4]
 #[test]
 fn a_ping_between_fragments_is_answered_between_them() {
     let server = serve(plain());
@@ -397,6 +401,7 @@ fn close(mut client: Ws, close: Option<CloseFrame>) -> Option<CloseFrame> {
     }
 }
 
+// [6455-5.5.1-3] [6455-5.5.1-5] [6455-5.5.1-6] [6455-7.1.1-2]
 #[test]
 fn a_clients_close_is_echoed_and_its_handler_told_code_and_reason() {
     let (note, told) = notes();
@@ -444,6 +449,7 @@ fn an_end_without_a_close_is_1006() {
     assert_eq!(told.all(), [""; 0]);
 }
 
+// [6455-5.5.1-4]
 #[test]
 fn messages_before_a_close_are_all_told_and_answered_before_it() {
     let server = serve(plain());
@@ -478,6 +484,7 @@ fn closing(note: Notes, code: u16, reason: &'static str) -> impl App {
     })
 }
 
+// [6455-5.5.1-2] [6455-6.1-1] [6455-7.1.2-1] [6455-7.1.2-2]
 #[test]
 fn an_applications_close_reaches_the_client_and_the_handler_is_told_its_own_code() {
     let (note, told) = notes();
@@ -492,6 +499,7 @@ fn an_applications_close_reaches_the_client_and_the_handler_is_told_its_own_code
     assert_eq!(told.next(), "websocket.disconnect 4001 \"\"");
 }
 
+// [6455-5.5.2-1]
 #[test]
 fn after_its_own_close_the_server_tells_no_message_and_answers_no_ping() {
     let (note, told) = notes();
@@ -536,6 +544,7 @@ fn a_long_reason_is_cut_at_a_character() {
     assert!(std::str::from_utf8(&close.payload[2..]).is_ok());
 }
 
+// [6455-7.4.1-1] [6455-7.4.1-2] [6455-7.4.1-3]
 #[test]
 fn a_code_that_may_not_be_sent_is_refused() {
     for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
@@ -688,6 +697,7 @@ fn refusing(note: Notes) -> impl App {
     })
 }
 
+// [6455-4.2.2-2] [6455-7.2.2-1]
 #[test]
 fn a_refusal_is_an_http_response_and_the_handler_is_told_1006() {
     let (note, told) = notes();
@@ -712,6 +722,7 @@ fn a_refusal_is_an_http_response_and_the_handler_is_told_1006() {
     }
 }
 
+// [6455-4.2.2-4]
 #[test]
 fn a_client_understands_a_refusal() {
     let (note, _told) = notes();
@@ -793,6 +804,7 @@ fn a_whole_response_of_a_handle_is_a_refusal() {
     client.expect_end();
 }
 
+// [6455-4.2.2-5]
 #[test]
 fn the_subprotocol_is_one_that_was_offered() {
     let (note, told) = notes();
@@ -965,6 +977,7 @@ fn refused(client: &mut Raw, request: &str) -> Response {
     answer
 }
 
+// [6455-4.2.1-1] [6455-4.2.1-5] [6455-4.2.1-6] [6455-4.2.2-3] [6455-4.4-1] [6455-10.7-3]
 #[test]
 fn a_handshake_that_breaks_a_rule_is_refused_with_the_rule() {
     let server = serve(plain());
@@ -988,6 +1001,8 @@ fn a_handshake_that_breaks_a_rule_is_refused_with_the_rule() {
 
 // ---- rules that a client breaks -------------------------------------------------------------
 
+// [6455-5.1-1] [6455-5.2-2] [6455-5.2-3] [6455-5.2-5] [6455-5.4-3] [6455-5.5-1] [6455-5.5-2]
+// [6455-5.5.1-1] [6455-7.1.7-1] [6455-7.1.7-3] [6455-8.1-1] [6455-10.4-1] [6455-10.7-2]
 #[test]
 fn a_broken_rule_closes_with_its_code_and_the_handler_is_told_it() {
     let (note, told) = notes();

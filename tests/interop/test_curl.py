@@ -355,6 +355,7 @@ def test_http_1_0_gets_no_chunks(curl):
 
 
 def test_http_1_0_gets_no_interim_response(curl):
+    # [9110-15.2-1]
     # RFC 9110 §15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
     result = curl("/hints", "--http1.0")
     assert len(result.heads) == 1
@@ -383,6 +384,7 @@ def test_too_many_fields(curl):
 
 
 def test_head_just_small_enough(curl):
+    # [9110-2.2-4]
     result = curl("/plaintext", *[x for n in range(7) for x in ("-H", f"X-{n}: {'v' * 8000}")])
     assert result.status == 200
 

@@ -92,6 +92,7 @@ def test_fragments_of_a_library(connect):
 
 
 def test_nothing_is_negotiated_that_was_not_offered(client):
+    # [6455-4.2.2-8] [6455-9-1]
     ws = client("/ws")
     assert ws.subprotocol is None
     # `websockets` and aiohttp offer permessage-deflate; the testbed takes it with --deflate only.
@@ -159,6 +160,7 @@ def test_subprotocol(client, offered, chosen):
     ],
 )
 def test_subprotocols_on_the_wire(wire, lines, chosen):
+    # [6455-4.2.2-6]
     assert wire.open("/subprotocol", *lines).get("sec-websocket-protocol") == chosen
     wire.finish(1000)
 
@@ -204,6 +206,7 @@ def test_unknown_path(client, path):
 
 
 def test_origin(testbed, client):
+    # [6455-4.2.1-8] [6455-4.2.2-2] [6455-10.2-1] [6455-10.2-2]
     own = f"http://{HOST}:{testbed.port}"
     ws = client("/origin", origin=own)
     ws.close()
@@ -486,6 +489,7 @@ def test_upgrade_after_requests_on_one_connection(wire):
     ],
 )
 def test_handshake_that_breaks_a_rule(wire, left_out, instead, status):
+    # [6455-4.2.2-3] [6455-4.4-1] [9110-7.8-3] [9110-15.5.22-1]
     lines = [instead if line == left_out else line for line in HANDSHAKE]
     wire.request("GET", "/ws", *lines)
     response = wire.response()

@@ -89,6 +89,7 @@ impl HttpSide {
     /// (RFC 9112 §9.6).
     pub(super) fn begin_whole(&mut self) {
         if self.unread && self.order == Http::AwaitStart {
+            // [9110-10.1.1-3]
             self.do_not_persist();
         }
     }
@@ -285,6 +286,7 @@ impl HttpSide {
         hint.extend_from_slice(b"\r\n");
         self.order = next;
         // RFC 9110 §15.2: "A server MUST NOT send a 1xx response to an HTTP/1.0 client."
+        // [9110-15.2-1]
         if self.request.version == Version::Http10 {
             return Ok(());
         }

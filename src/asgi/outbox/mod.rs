@@ -353,6 +353,24 @@ impl<'a> Outbox<'a> {
         self.output.len()
     }
 
+    /// Does everything stand as it stood before the callback, so that the next message can be
+    /// told at once: an open WebSocket whose peer keeps up and whose application wants more?
+    #[inline]
+    pub(crate) fn goes_on(&self) -> bool {
+        let Side::WebSocket(side) = &self.side else { return false };
+        side.order() == order::WebSocket::Open
+            && !side.is_held()
+            && !self.core.paused
+            && !self.core.is_lost()
+            && self.output.len() <= self.env.config.high_water
+    }
+
+    /// How many effects wait for the callback's return.
+    #[inline]
+    pub(crate) fn effects(&self) -> usize {
+        self.env.effects.len()
+    }
+
     fn check_open(&self, event: &'static str) -> Result<(), SendError> {
         match &self.side {
             Side::WebSocket(side) => match side.order() {
@@ -420,6 +438,17 @@ fn put_payload(
         output.tail().extend_from_slice(payload);
         return Ok(());
     }
+    put_large_payload(payload, held, core, output, env)
+}
+
+#[inline(never)]
+fn put_large_payload(
+    payload: &[u8],
+    held: &mut Option<usize>,
+    core: &mut ScopeCore,
+    output: &mut Output,
+    env: &mut Env<'_>,
+) -> Result<(), SendError> {
     if held.is_some() && payload.len() <= env.config.high_water {
         output.tail().extend_from_slice(payload);
         return Ok(());

@@ -303,6 +303,7 @@ impl WebSocketSide {
         if let Some(chosen) = subprotocol
             && !list_elements(&handshake.offered).any(|offered| offered == chosen.as_bytes())
         {
+            // [6455-4.2.2-5]
             return Err(Invalid::Subprotocol.into());
         }
         let mark = output.mark();
@@ -331,17 +332,24 @@ impl WebSocketSide {
         output: &mut Output,
         env: &mut Env<'_>,
     ) -> Result<(), SendError> {
-        let Some(next) = self.step(WebSocketStep::Send, "websocket.send")? else { return Ok(()) };
-        self.order = next;
+        // In the state in which it is nearly always sent it changes nothing: see the law.
+        if self.order != WebSocket::Open {
+            // [6455-5.5.1-2] [6455-6.1-1]
+            let step = self.step(WebSocketStep::Send, "websocket.send")?;
+            let Some(next) = step else { return Ok(()) };
+            self.order = next;
+        }
         if self.special.is_some() {
             return self.special_message(message, core, output, env);
         }
         let payload = message.as_bytes();
+        // [6455-6.1-2] [6455-6.1-3] [6455-6.1-4]
         frame::encode(output.tail(), true, message.opcode(), payload.len());
         put_payload(payload, &mut self.mark, core, output, env)
     }
 
     /// A message that is compressed or masked.
+    #[inline(never)]
     fn special_message(
         &mut self,
         message: Message<'_>,
@@ -384,13 +392,16 @@ impl WebSocketSide {
         if next == WebSocket::Denied {
             // ASGI: a close before accept is a 403.
             let mark = output.mark();
+            // [6455-4.2.2-2] [6455-10.2-2]
             self.deny_by_server(403, b"the application refused this WebSocket\n", output, env);
             self.mark = Some(mark);
             return Ok(());
         }
         if !close::may_be_on_the_wire(code) {
+            // [6455-7.4.1-1] [6455-7.4.1-2] [6455-7.4.1-3]
             return Err(Invalid::CloseCode.into());
         }
+        // [6455-7.1.2-1]
         self.close_by_us(code, reason, output);
         Ok(())
     }

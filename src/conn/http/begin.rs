@@ -46,6 +46,7 @@ impl<H: Handler> Connection<H> {
             .and_then(|target| Ok((target, framing::decide(version, head_bytes, turn.fields)?)));
         let (target, framing) = match decided {
             // RFC 9110 §9.3.6: an origin server need not make tunnels; we do not.
+            // [9110-9.3.6-1]
             Ok((Target::Authority(_), _)) => return self.refuse(Error::Connect, turn),
             Ok((_, Framing { body: Body::Length(length), .. }))
                 if length > turn.env.config.max_body =>
@@ -61,6 +62,7 @@ impl<H: Handler> Connection<H> {
             let at = authority.as_ptr() as usize - head_bytes.as_ptr() as usize;
             let host = Span { start: at as u32, end: (at + authority.len()) as u32 };
             for field in turn.fields.iter_mut().filter(|f| f.name.of(head_bytes) == b"host") {
+                // [9112-3.2.2-2]
                 field.value = host;
             }
         }
@@ -70,6 +72,7 @@ impl<H: Handler> Connection<H> {
         }
         let request = Request {
             version,
+            // [9110-9.1-1]
             is_head: method == b"HEAD",
             persist: framing.persist && !self.draining,
             te_trailers: framing.te_trailers,
@@ -136,6 +139,7 @@ impl<H: Handler> Connection<H> {
         // 100. A client that gets it may or may not send the body still, so the connection
         // cannot go on after it (RFC 9110 §10.1.1).
         exchange.side.do_not_persist();
+        // [9110-10.1.1-3] [9110-10.1.1-4]
         self.tell_http(Event::HttpRequest { body: b"", more_body: true }, turn);
         0
     }
@@ -215,6 +219,7 @@ impl<H: Handler> Connection<H> {
                 let offered = headers.get_all("sec-websocket-protocol");
                 WebSocketRole::new(handler, accept, offered, compression, turn.env.now)
             }
+            // [6455-4.2.2-4]
             Ok(None) => return self.answer(404, &[], "not found\n", Cause::NotPersistent, turn),
             Err(failure) => {
                 failure.log("the call with its scope");
@@ -247,6 +252,7 @@ fn wants_websocket(framing: &Framing, version: Version, headers: Headers<'_>) ->
     // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an
     // HTTP/1.0 request". Departure: if the request carries a WebSocket key it is a handshake and
     // nothing else, and its client is better served with the reason of the refusal.
+    // [9110-7.8-2] [9110-7.8-6]
     framing.upgrade_websocket
         && (version == Version::Http11 || headers.get("sec-websocket-key").is_some())
 }

@@ -25,6 +25,7 @@ impl<H: Handler> Connection<H> {
     pub(super) fn refuse(&mut self, error: Error, turn: &mut Turn<'_>) -> usize {
         self.trace(turn, &Trace::RequestRefused(error));
         log::debug!("request refused: {error}");
+        // [9110-15.5-1] [9110-15.6-1]
         let text = format!("{}\n", error);
         self.answer(error.status(), &[], &text, Cause::RequestRefused(error), turn);
         0
@@ -58,6 +59,7 @@ impl<H: Handler> Connection<H> {
         self.http_scope_lost(turn);
         if !begun {
             let version = Version::Http11;
+            // [9112-2.2-7] [9112-6.1-8] [9112-6.1-9] [9112-6.3-1] [9112-6.3-3]
             let request = Request { version, is_head, persist: false, te_trailers: false };
             let (out, prefab) = (self.output.tail(), turn.env.prefab);
             sender::write_text(out, prefab, request, status, extra, text.as_bytes());
@@ -109,6 +111,7 @@ impl<H: Handler> Connection<H> {
             Cycle::Idle => self.close(Cause::PeerClosed, false),
             // RFC 9112 §8: an incomplete request. Whoever sent it does not listen for an answer.
             Cycle::Head => self.close(Cause::PeerVanished, false),
+            // [9112-6.3-4] [9112-9.5-3]
             Cycle::Exchange => {
                 self.http_scope_lost(turn);
                 self.close(Cause::PeerVanished, false);
@@ -137,6 +140,7 @@ impl<H: Handler> Connection<H> {
         let now = turn.env.now;
         let Some(role) = self.http() else { return };
         match role.due {
+            // [9112-9.5-2]
             Due::Idle(at) if now >= at => self.close(Cause::DeadlinePassed(Deadline::Idle), false),
             Due::Head(at) if now >= at => {
                 if self.received == 0 {
@@ -150,6 +154,7 @@ impl<H: Handler> Connection<H> {
             Due::Body(at, _) if now >= at && role.cycle == Cycle::Draining => {
                 self.close(Cause::BodyUnread, false);
             }
+            // [9112-6.3-4] [9110-10.1.1-2]
             Due::Body(at, error) if now >= at => {
                 self.refuse(error, turn);
             }

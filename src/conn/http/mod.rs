@@ -160,6 +160,7 @@ impl<H: Handler> Connection<H> {
                 Cycle::Idle | Cycle::Head => self.receive_head(app, rest, turn),
                 Cycle::Exchange => self.receive_body(rest, turn),
                 Cycle::Draining => self.drain_body(rest, turn),
+                // [9112-9.3.2-1]
                 Cycle::Answering => {
                     self.stalled = true;
                     break;
@@ -202,6 +203,9 @@ impl<H: Handler> Connection<H> {
                 head.len + self.begin_exchange(app, head, head_bytes, rest, turn)
             }
             Err(error) => {
+                // RFC 9110 §9.3.2: no body in the answer to a HEAD, whatever is wrong with its
+                // fields. What the request before was does not matter.
+                role.is_head = bytes.starts_with(b"HEAD ");
                 self.refuse(error, turn);
                 bytes.len()
             }
@@ -248,6 +252,7 @@ impl<H: Handler> Connection<H> {
             self.close(Cause::BodyUnread, true);
             return bytes.len();
         };
+        // [9112-9.3-3]
         role.drained += piece.consumed as u64;
         if piece.end {
             role.step(Step::BodyComplete);

@@ -82,6 +82,7 @@ impl<H: Handler> Connection<H> {
                 log::error!(
                     "the handler returned without an answer and kept nothing to answer with"
                 );
+                // [9110-10.1.1-2]
                 self.answer_for_app(500, "the application gave no answer\n", turn);
             }
             order::Http::AwaitTrailers => {
@@ -107,6 +108,7 @@ impl<H: Handler> Connection<H> {
         }
         exchange.expecting = false;
         exchange.side = HttpSide::new(exchange.request);
+        // [9110-10.1.1-4] [9110-10.1.1-5]
         self.output.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         self.trace(turn, &Trace::ContinueSent);
     }
@@ -155,9 +157,11 @@ impl<H: Handler> Connection<H> {
             log::error!("the response body is shorter than its content-length: connection cut");
             self.close(Cause::HandlerFailed, false);
         } else if left > DRAIN_BODY {
+            // [9112-9.3-3]
             self.close(Cause::BodyUnread, true);
         } else if !persists || self.draining {
             let cause = if self.draining { Cause::Shutdown } else { Cause::NotPersistent };
+            // [9112-9.6-2] [9112-9.6-5]
             self.close(cause, true);
         }
     }
