@@ -200,6 +200,19 @@ fn inflate_part(
     }
 }
 
+/// Empties an engine that was stopped in the middle. zlib-rs 0.6 forgets at a reset how much of
+/// its output was taken, not where it had got to, and ends with a panic when that reaches the
+/// end of its buffer.
+fn drain(engine: &mut Compress, scratch: &mut [u8]) {
+    loop {
+        let before = engine.total_out();
+        let outcome = engine.compress(&[], scratch, FlushCompress::None);
+        if outcome.is_err() || engine.total_out() - before < scratch.len() as u64 {
+            return;
+        }
+    }
+}
+
 /// Appends to a window and cuts it to its size.
 fn remember(history: &mut Vec<u8>, plain: &[u8], window: usize) {
     let plain = &plain[plain.len().saturating_sub(window)..];
@@ -265,11 +278,13 @@ impl Deflater {
         let length = written.checked_sub(TAIL.len());
         match length {
             Some(length) if complete && packed[length..written] == TAIL => Some(length),
+            _ if own => {
+                // It saw what the peer will not see compressed.
+                self.forget();
+                None
+            }
             _ => {
-                if own {
-                    // It saw what the peer will not see compressed.
-                    self.forget();
-                }
+                drain(engine, packed);
                 None
             }
         }
@@ -425,6 +440,24 @@ mod tests {
             (0..200u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8).collect();
         assert_eq!(pair.pack(&noise), None);
         assert_eq!(pair.pack(message).unwrap(), first);
+    }
+
+    #[test]
+    fn the_shared_engine_outlives_any_number_of_messages_that_do_not_shrink() {
+        let mut pair = Pair::new(false, 15);
+        let mut random = 1u64;
+        let mut noise = |len: usize| -> Vec<u8> {
+            let mut next = || {
+                random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
+                (random >> 56) as u8
+            };
+            (0..len).map(|_| next()).collect()
+        };
+        for len in [256usize; 2000].into_iter().chain([1, 9, 5000, 200_000]) {
+            assert_eq!(pair.pack(&noise(len)), None);
+        }
+        let packed = pair.pack(&[b'a'; 300]).unwrap();
+        assert_eq!(pair.unpack(&packed, 300), Ok(vec![b'a'; 300]));
     }
 
     #[test]

@@ -100,6 +100,8 @@ pub struct Agreed {
     pub server: Direction,
     /// What the client sends.
     pub client: Direction,
+    /// The client asked for a limit of the server's window, so the answer names it.
+    server_was_asked: bool,
     /// The client said that it can limit its window, so the server may ask it to.
     client_can_limit: bool,
 }
@@ -159,6 +161,7 @@ fn take(offer: &Parameters, ours: Deflate) -> Option<Agreed> {
             takeover: ours.takeover && !offer.client_no_context_takeover,
             window_bits: client_bits,
         },
+        server_was_asked: offer.server_max_window_bits.is_some(),
         client_can_limit: offer.client_max_window_bits.is_some(),
     })
 }
@@ -174,7 +177,8 @@ impl Agreed {
             // §7.1.1.2: also if the client did not offer it.
             out.extend_from_slice(b"; client_no_context_takeover");
         }
-        if self.server.window_bits < 15 {
+        // §7.1.2.1: who asked is answered, even if the answer is the largest.
+        if self.server_was_asked || self.server.window_bits < 15 {
             write_bits(out, b"; server_max_window_bits=", self.server.window_bits);
         }
         if self.client_can_limit && self.client.window_bits < 15 {
@@ -275,6 +279,7 @@ fn keep_to(answer: &Parameters, ours: Deflate) -> Result<Agreed, Unacceptable> {
             takeover: ours.takeover && !answer.client_no_context_takeover,
             window_bits: client_bits.min(ours.window_bits),
         },
+        server_was_asked: true,
         client_can_limit: true,
     })
 }
@@ -453,7 +458,7 @@ mod tests {
                 "; client_no_context_takeover",
             ),
             ("permessage-deflate; server_max_window_bits=9", keep, "; server_max_window_bits=9"),
-            ("permessage-deflate; server_max_window_bits=15", keep, ""),
+            ("permessage-deflate; server_max_window_bits=15", keep, "; server_max_window_bits=15"),
             (
                 "permessage-deflate; server_max_window_bits=\"10\"",
                 keep,
