@@ -243,8 +243,8 @@ class Driven:
     A failure is {"error": ...}. The program ends when nothing more is to come.
     """
 
-    def __init__(self, url, subprotocols=(), origin=None, deflate=None):
-        options = {"subprotocols": list(subprotocols), "origin": origin or ""}
+    def __init__(self, url, subprotocols=(), origin=None, deflate=None, **more):
+        options = {"subprotocols": list(subprotocols), "origin": origin or "", **more}
         if deflate is not None:
             options["deflate"] = deflate
         self.process = subprocess.Popen(
@@ -327,7 +327,7 @@ class GoGorilla(Driven):
 
 
 class Oneport(Driven):
-    """Our own. `deflate` has `takeover` and `window_bits`."""
+    """Our own. It offers nothing by itself; `deflate` has `takeover` and `window_bits`."""
 
     program = [os.environ["INTEROP_CLIENT"]]
 

@@ -118,6 +118,12 @@ def listens(port):
     return False
 
 
+def memory(pid, what):
+    """VmRSS of a process, or VmHWM, the highest it ever was: bytes."""
+    with open(f"/proc/{pid}/status") as status:
+        return int(re.search(rf"{what}:\s+(\d+) kB", status.read())[1]) * 1024
+
+
 def free_port():
     with socket.create_server((HOST, 0)) as listener:
         return listener.getsockname()[1]
@@ -152,9 +158,7 @@ class Testbed(Process):
         return self.get_json("/stats")
 
     def memory(self, what):
-        """VmRSS or VmHWM, the highest it ever was, in bytes."""
-        with open(f"/proc/{self.process.pid}/status") as status:
-            return int(re.search(rf"{what}:\s+(\d+) kB", status.read())[1]) * 1024
+        return memory(self.process.pid, what)
 
     def disconnects(self, query):
         """What handlers of requests with this query were told."""

@@ -85,10 +85,13 @@ class Tap:
         values = re.findall(rf"(?im)^{re.escape(name)}:[ \t]*(.*?)[ \t]*\r?$", head)
         return ", ".join(values) if values else None
 
-    def frames(self, which, whole=True):
-        """All frames of one direction; waits for the end of the connection if it is asked to."""
-        if whole:
-            eventually(lambda: self.ended == 2)
+    def extension(self, which):
+        """What was said of permessage-deflate, the only extension: None, or its parameters."""
+        return parameters(self.field(which, "Sec-WebSocket-Extensions"))
+
+    def frames(self, which):
+        """All frames of one direction, when the connection has ended."""
+        eventually(lambda: self.ended == 2)
         data = getattr(self, which).partition(b"\r\n\r\n")[2]
         frames, at = [], 0
         while at < len(data):
@@ -120,3 +123,17 @@ class Tap:
                 assert not frame.compressed, "RFC 7692 §6: RSV1 is on the first frame alone"
                 messages[-1] = (messages[-1][0], messages[-1][1] + frame.length)
         return messages
+
+
+def parameters(value):
+    """The parameters of permessage-deflate in a value of Sec-WebSocket-Extensions."""
+    if value is None:
+        return None
+    name, *rest = [part.strip() for part in value.split(";")]
+    assert name == "permessage-deflate", value
+    found = {}
+    for part in rest:
+        key, _, number = part.partition("=")
+        assert key not in found, value
+        found[key] = int(number) if number else True
+    return found

@@ -11,31 +11,14 @@ import zlib
 import pytest
 
 from clients import CLIENTS, Aiohttp, GoGorilla, NodeWs, WebsocketsAsyncio, WebsocketsSync
+from payloads import FAR, NOISE, SMALL, THRESHOLD
 from support import (
     BINARY_FRAME, CONTINUATION, PING, PONG, RSV1, RSV2, RSV3, TEXT, Testbed, Wire, eventually,
     frame, pattern,
 )  # fmt: skip
-from tap import Tap
+from tap import Tap, parameters
 
 MIB = 1024 * 1024
-#: Messages of fewer bytes are not compressed by our server.
-THRESHOLD = 128
-#: The first bytes of a window must not be referred to when it is smaller than this message, nor
-#: when nothing is kept; with 200 bytes any window has room for it.
-SMALL = " ".join(f"item {n % 20}" for n in range(25)).encode()
-_random = random.Random(7692)
-NOISE = _random.randbytes(MIB)
-
-
-def far():
-    """What shrinks with any window, and shows each reference that goes too far back: blocks that
-    stand there twice, and are met again at all distances up to 40,000 and more."""
-    blocks = [2 * _random.randbytes(40) for _ in range(500)]
-    order = [_random.randrange(max(0, n - 500), n + 1) for n in range(500)]
-    return b"".join(blocks[n] for n in order) + b"".join(blocks)
-
-
-FAR = far()
 
 
 class Server(Testbed):
@@ -97,20 +80,6 @@ def client_of(server, kind, deflate, path="/ws"):
 # ---- what is agreed ----
 
 
-def parameters(value):
-    """An element of Sec-WebSocket-Extensions, which must be permessage-deflate."""
-    if value is None:
-        return None
-    name, *rest = [part.strip() for part in value.split(";")]
-    assert name == "permessage-deflate", value
-    found = {}
-    for part in rest:
-        key, _, number = part.partition("=")
-        assert key not in found, value
-        found[key] = int(number) if number else True
-    return found
-
-
 def expected_answer(mode, offer):
     """RFC 7692 §7.1, and what our server wants: nothing kept unless it is told to."""
     if mode == "plain" or offer.get("server_max_window_bits") == 8:
@@ -152,9 +121,9 @@ def test_every_combination_of_websockets(server, server_forgets, client_forgets)
                 # One that goes too far back fails: its windows are as large as agreed.
                 assert [client.receive() for _ in sent] == sent, offer
                 client.close()
-            offered = parameters(server.tap.field("sent", "Sec-WebSocket-Extensions"))
+            offered = server.tap.extension("sent")
             assert offered == {name: value for name, value in offer.items() if value}
-            answer = parameters(server.tap.field("received", "Sec-WebSocket-Extensions"))
+            answer = server.tap.extension("received")
             assert answer == expected_answer(server.mode, offered), offer
 
             for direction, by in (("sent", "client"), ("received", "server")):
@@ -220,8 +189,8 @@ def test_echo(server, kind, offer):
             client.send(message)
             assert client.receive() == message
         client.close()
-    offered = parameters(server.tap.field("sent", "Sec-WebSocket-Extensions"))
-    answer = parameters(server.tap.field("received", "Sec-WebSocket-Extensions"))
+    offered = server.tap.extension("sent")
+    answer = server.tap.extension("received")
     assert answer == expected_answer(server.mode, offered)
 
     received = server.tap.messages("received")
@@ -254,7 +223,7 @@ def test_nothing_is_compressed_that_was_not_agreed_to(servers, mode, kind):
                 client.send(message)
                 assert client.receive() == message
             client.close()
-        assert server.tap.field("received", "Sec-WebSocket-Extensions") is None
+        assert server.tap.extension("received") is None
         both = server.tap.messages("sent") + server.tap.messages("received")
         assert len(both) == 4
         assert not any(compressed for compressed, _ in both)
@@ -362,7 +331,7 @@ def test_offers(server, wire, offers, taken):
     response = wire.open("/ws", *(f"Sec-WebSocket-Extensions: {offer}" for offer in offers))
     answer = parameters(response.get("sec-websocket-extensions"))
     if taken is not None and server.mode == "deflate":
-        taken |= {"server_no_context_takeover": True, "client_no_context_takeover": True}
+        taken = {**taken, "server_no_context_takeover": True, "client_no_context_takeover": True}
     assert answer == taken
     # Declined or not, messages go.
     wire.send(frame(TEXT, b"plain"))

@@ -57,10 +57,11 @@ fn say(what: &Value) {
 }
 
 fn connect(url: &str, options: &Value) -> Result<WebSocket, Error> {
+    let limit = options["max_message"].as_u64().and_then(|bytes| bytes.try_into().ok());
     let mut connect = Connect::to(url)
         .connect_timeout(PATIENCE)
         .receive_timeout(PATIENCE)
-        .max_message(usize::MAX)
+        .max_message(limit.unwrap_or(usize::MAX))
         .ping_interval(Duration::ZERO);
     for name in options["subprotocols"].as_array().into_iter().flatten() {
         connect = connect.subprotocol(name.as_str().unwrap_or_default());

@@ -26,6 +26,8 @@ async def serve(ws):
                 ws.transport.abort()
             case "/fragments":
                 await ws.send(["frag", "", "m" * 1000, "ents"])
+            case "/bomb":
+                await ws.send(bytes(256 * 1024 * 1024))
             case "/ping":
                 await (await ws.ping(b"p" * 125))
                 await ws.send("pong came")
