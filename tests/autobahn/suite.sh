@@ -118,6 +118,6 @@ as_client() { # name, spec
 
 judge() { # name
   # What had to run, from the suite itself: a run that broke off is short of some.
-  "$venv/bin/python" "$here/selected.py" "$work/$1/spec.json" >"$work/$1/selected"
+  "$venv/bin/python" -W ignore "$here/selected.py" "$work/$1/spec.json" >"$work/$1/selected"
   python3 "$here/judge.py" "$1" "$work/$1/report/index.json" "$work/$1/selected"
 }

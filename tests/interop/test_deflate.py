@@ -10,7 +10,9 @@ import zlib
 
 import pytest
 
-from clients import CLIENTS, Aiohttp, GoGorilla, NodeWs, WebsocketsAsyncio, WebsocketsSync
+from clients import (
+    CLIENTS, Aiohttp, GoGorilla, NodeWs, Oneport, WebsocketsAsyncio, WebsocketsSync,
+)  # fmt: skip
 from payloads import FAR, NOISE, SMALL, THRESHOLD
 from support import (
     BINARY_FRAME, CONTINUATION, PING, PONG, RSV1, RSV2, RSV3, TEXT, Testbed, Wire, eventually,
@@ -252,6 +254,25 @@ def test_many_in_a_row(server, kind, offer):
             assert client.receive() == message, n
         client.close()
     assert len(server.tap.messages("received")) == 400
+
+
+@pytest.mark.parametrize("takeover", [False, True])
+def test_every_window_of_our_own_client(server, takeover):
+    for bits in range(9, 16):
+        with client_of(server, Oneport, {"takeover": takeover, "window_bits": bits}) as client:
+            for message in (SMALL, SMALL, FAR, NOISE[:300], SMALL):
+                client.send(message)
+                assert client.receive() == message
+            client.close()
+        answer = server.tap.extension("received")
+        assert answer.get("server_max_window_bits", 15) == bits
+        kept = takeover and server.mode == "takeover"
+        assert kept == ("server_no_context_takeover" not in answer)
+        assert kept == ("client_no_context_takeover" not in answer)
+        for direction in ("sent", "received"):
+            first, again, large, noise, _ = server.tap.messages(direction)
+            assert first[0] and again[0] and large[0] and noise == (False, 300)
+            assert again[1] < first[1] / 2 if kept else again == first
 
 
 def test_what_does_not_shrink_again_and_again(deflating):
