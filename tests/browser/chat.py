@@ -63,15 +63,15 @@ def expect(what, holds):
 class Server:
     """The chat (or another example), as a process of its own."""
 
-    def __init__(self, program):
-        self.program = program
+    def __init__(self, program, *flags):
+        self.program, self.flags = program, flags
         self.port = 0
         self.process = None
         self.lines = []
 
     def start(self):
         """Starts it: at first on a free port, later on the same one."""
-        command = [self.program, "--port", str(self.port)]
+        command = [self.program, "--port", str(self.port), *self.flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         told = queue.SimpleQueue()
         reader = threading.Thread(target=self._read, args=(self.process.stderr, told), daemon=True)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Tabs of the chat example exchange messages, in a real browser: Debian's Chromium, headless.
+# The testbed's page, its compression, and tabs of the chat example that exchange messages, in a
+# real browser: Debian's Chromium, headless.
 #
 #   tests/browser/run.sh
 #

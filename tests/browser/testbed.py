@@ -1,4 +1,5 @@
-"""The testbed's console page talks to its WebSockets, in a real browser.
+"""The testbed's console page talks to its WebSockets, in a real browser; and the browser's own
+permessage-deflate to ours.
 
     testbed.py PROGRAM DIRECTORY
 
@@ -59,6 +60,55 @@ def run(browser, url):
     wait_for("all messages of the flood", lambda: console.log().count("< 100000 bytes") == 50)
 
 
+# Echoes of texts and bytes, compressible and not, of many sizes and many times over: what came
+# back otherwise, and what was agreed.
+ECHO = """
+const [address, done] = arguments;
+const noise = new Uint8Array(1 << 20), sizes = [0, 1, 127, 128, 129, 1000, 65535, 65536, 1 << 20];
+for (let at = 0; at < noise.length; at += 65536) crypto.getRandomValues(noise.subarray(at, at + 65536));
+const sent = [];
+for (const size of sizes) {
+  const text = 'Grüße, 🦀! '.repeat(size).slice(0, size).toWellFormed();
+  sent.push(text, new Uint8Array(size), noise.slice(0, size));
+}
+for (let n = 0; n < 500; n++) {
+  sent.push(`message ${n} of many that are much alike, `.repeat(1 + n % 20));
+  if (n % 5 === 0) sent.push(noise.slice(n * 100, n * 100 + 300));
+}
+const socket = new WebSocket(address), wrong = [];
+socket.binaryType = 'arraybuffer';
+let received = 0;
+const same = (a, b) => typeof a === 'string' ? a === b
+  : b instanceof ArrayBuffer && a.length === b.byteLength
+    && new Uint8Array(b).every((byte, at) => byte === a[at]);
+socket.onopen = () => sent.forEach((message) => socket.send(message));
+socket.onmessage = ({ data }) => {
+  if (!same(sent[received], data)) wrong.push(received);
+  if (++received === sent.length) socket.close(1000);
+};
+socket.onclose = ({ code, wasClean }) => done({
+  code, wasClean, wrong, received, sent: sent.length, extensions: socket.extensions,
+});
+"""
+
+
+def compression(browser, program, flag, agreed):
+    """What a server with this flag and the browser agree to, and that every message survives it."""
+    server = Server(program, *flag)
+    server.start()
+    try:
+        browser.get(f"http://{server.address}/")
+        told = browser.execute_async_script(ECHO, f"ws://{server.address}/ws")
+        # As the field Sec-WebSocket-Extensions of the 101 has it.
+        expect(f"{flag} agrees to {agreed!r} ({told})", told["extensions"] == agreed)
+        expect(f"every message comes back ({told})", told["received"] == told["sent"])
+        expect(f"as it was ({told})", told["wrong"] == [])
+        expect(f"the end is clean ({told})", told["wasClean"] and told["code"] == 1000)
+    finally:
+        ended = server.end(signal.SIGTERM)
+    expect("the testbed ends well", ended == 0)
+
+
 def main():
     program, directory = sys.argv[1], Path(sys.argv[2])
     directory.mkdir(parents=True, exist_ok=True)
@@ -70,6 +120,10 @@ def main():
             browser = start_browser(profile)
             run(browser, f"http://{server.address}/")
             browser.save_screenshot(str(directory / "testbed.png"))
+            none = "; server_no_context_takeover; client_no_context_takeover"
+            compression(browser, program, [], "")
+            compression(browser, program, ["--deflate"], "permessage-deflate" + none)
+            compression(browser, program, ["--deflate=takeover"], "permessage-deflate")
         finally:
             if browser:
                 browser.quit()

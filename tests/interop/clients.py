@@ -1,9 +1,12 @@
-"""WebSocket clients of six libraries with one face.
+"""WebSocket clients of six libraries, and our own, with one face.
 
 Each connects when it is made, and has: `fields` of the 101, `subprotocol`, send(str or bytes),
 receive(), ping(payload) which waits for the pong, close(code, reason), closed(), which waits for
 the end and gives the code and the reason that the server sent, and end(), which leaves nothing
 behind. A refused handshake is a Refused.
+
+Each takes `deflate`: None for what the library does by itself, False to offer nothing, or the
+parameters of its offer in the words of RFC 7692, as far as it has them; `{}` has none.
 """
 
 import asyncio
@@ -20,6 +23,7 @@ import websocket
 import websockets.asyncio.client
 import websockets.exceptions
 import websockets.sync.client
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from support import BINARY_FRAME, CLOSE, PATIENCE, PONG, TEXT
 
@@ -35,9 +39,17 @@ class Refused(Exception):
         return cls(response.status_code, response.headers, response.body)
 
 
-def options(subprotocols, origin):
+def options(subprotocols, origin, deflate):
     """What both clients of `websockets` are made with."""
+    compression = {}
+    if deflate is not None:
+        compression = {"compression": None}
+    if isinstance(deflate, dict):
+        # It would offer client_max_window_bits by itself.
+        parameters = {"client_max_window_bits": None, **deflate}
+        compression["extensions"] = [ClientPerMessageDeflateFactory(**parameters)]
     return {
+        **compression,
         "subprotocols": list(subprotocols) or None,
         "origin": origin,
         "max_size": None,
@@ -48,10 +60,10 @@ def options(subprotocols, origin):
 
 
 class WebsocketsSync:
-    def __init__(self, url, subprotocols=(), origin=None):
+    def __init__(self, url, subprotocols=(), origin=None, deflate=None):
         connect = websockets.sync.client.connect
         try:
-            self.ws = connect(url, legacy=True, **options(subprotocols, origin))
+            self.ws = connect(url, legacy=True, **options(subprotocols, origin, deflate))
         except websockets.exceptions.InvalidStatus as error:
             raise Refused.by(error.response) from None
         self.fields, self.subprotocol = self.ws.response.headers, self.ws.subprotocol
@@ -96,10 +108,10 @@ class Async:
 
 
 class WebsocketsAsyncio(Async):
-    async def connect(self, url, subprotocols=(), origin=None):
+    async def connect(self, url, subprotocols=(), origin=None, deflate=None):
         connect = websockets.asyncio.client.connect
         try:
-            self.ws = await connect(url, **options(subprotocols, origin))
+            self.ws = await connect(url, **options(subprotocols, origin, deflate))
         except websockets.exceptions.InvalidStatus as error:
             raise Refused.by(error.response) from None
         self.fields, self.subprotocol = self.ws.response.headers, self.ws.subprotocol
@@ -130,13 +142,19 @@ class WebsocketsAsyncio(Async):
 
 
 class Aiohttp(Async):
-    async def connect(self, url, subprotocols=(), origin=None):
+    async def connect(self, url, subprotocols=(), origin=None, deflate=None):
         self.url, self.session = url, aiohttp.ClientSession()
+        # By itself it offers nothing; always there: client_max_window_bits without a value.
+        compress = 0
+        if isinstance(deflate, dict):
+            assert set(deflate) <= {"server_max_window_bits"}
+            compress = deflate.get("server_max_window_bits", 15)
         try:
             # Its pings are left to us, so that we see the pongs.
             self.ws = await self.session.ws_connect(
-                url, protocols=subprotocols, origin=origin, max_msg_size=0, autoping=False
-            )
+                url, protocols=subprotocols, origin=origin, max_msg_size=0, autoping=False,
+                compress=compress,
+            )  # fmt: skip
         except aiohttp.WSServerHandshakeError as error:
             await self.session.close()
             raise Refused(error.status, error.headers, None) from None
@@ -171,7 +189,8 @@ class Aiohttp(Async):
 
 
 class WebsocketClient:
-    def __init__(self, url, subprotocols=(), origin=None):
+    def __init__(self, url, subprotocols=(), origin=None, deflate=None):
+        assert not deflate, "it has no extensions"
         about_origin = {"origin": origin} if origin else {"suppress_origin": True}
         try:
             self.ws = websocket.create_connection(
@@ -224,8 +243,10 @@ class Driven:
     A failure is {"error": ...}. The program ends when nothing more is to come.
     """
 
-    def __init__(self, url, subprotocols=(), origin=None):
-        options = {"subprotocols": list(subprotocols), "origin": origin or ""}
+    def __init__(self, url, subprotocols=(), origin=None, deflate=None, **more):
+        options = {"subprotocols": list(subprotocols), "origin": origin or "", **more}
+        if deflate is not None:
+            options["deflate"] = deflate
         self.process = subprocess.Popen(
             [*self.program, url, json.dumps(options)],
             stdin=subprocess.PIPE,
@@ -242,6 +263,7 @@ class Driven:
             self.end()
             raise
         self.fields, self.subprotocol = said["fields"], said["subprotocol"]
+        self.said = said
 
     def _tell(self, **command):
         # A text of many characters is long enough without \u.
@@ -302,6 +324,12 @@ class NodeWs(Driven):
 
 class GoGorilla(Driven):
     program = [os.environ["GORILLA"]]
+
+
+class Oneport(Driven):
+    """Our own. It offers nothing by itself; `deflate` has `takeover` and `window_bits`."""
+
+    program = [os.environ["INTEROP_CLIENT"]]
 
 
 CLIENTS = [WebsocketsSync, WebsocketsAsyncio, Aiohttp, WebsocketClient, NodeWs, GoGorilla]

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Drives the testbed and the echo example with clients of other people: curl, aiohttp, httpx, five
 # WebSocket libraries for Python, Node and Go, and programs that others wrote for other servers.
+# And drives servers of other people with our client.
 #
 #   tests/interop/run.sh [argument of pytest...]       for example: -k flood
 #
@@ -76,10 +77,14 @@ export GOCACHE=$target/go-interop/cache
 go build -o "$target/go-interop/gorilla" "$here/drivers/gorilla.go" ||
     fail "the client in Go does not build"
 
-cargo build --release --example testbed --example echo || fail "the examples do not build"
+cargo build --release --example testbed --example echo --example echo_client \
+    --example ticker_client --example interop_client || fail "the examples do not build"
 
 export TESTBED=$target/release/examples/testbed
 export ECHO=$target/release/examples/echo
+export ECHO_CLIENT=$target/release/examples/echo_client
+export TICKER_CLIENT=$target/release/examples/ticker_client
+export INTEROP_CLIENT=$target/release/examples/interop_client
 export GORILLA=$target/go-interop/gorilla
 export NODE_PATH=$target/node-interop/node_modules
 export PYTHON_WEBSOCKETS_13=$target/venv-websockets-13/bin/python

@@ -107,6 +107,28 @@ class Process:
             self._kill()
 
 
+def listens(port):
+    """Does a program of this machine listen on this port? Nobody is connected to for it."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table) as file:
+            for line in file:
+                _, local, _, state = line.split()[:4]
+                if state == "0A" and local.endswith(f":{port:04X}"):
+                    return True
+    return False
+
+
+def memory(pid, what):
+    """VmRSS of a process, or VmHWM, the highest it ever was: bytes."""
+    with open(f"/proc/{pid}/status") as status:
+        return int(re.search(rf"{what}:\s+(\d+) kB", status.read())[1]) * 1024
+
+
+def free_port():
+    with socket.create_server((HOST, 0)) as listener:
+        return listener.getsockname()[1]
+
+
 class Echo(Process):
     """The echo example on a free port."""
 
@@ -134,6 +156,9 @@ class Testbed(Process):
 
     def stats(self):
         return self.get_json("/stats")
+
+    def memory(self, what):
+        return memory(self.process.pid, what)
 
     def disconnects(self, query):
         """What handlers of requests with this query were told."""
@@ -290,9 +315,14 @@ class Wire:
         return response
 
     def frame(self):
-        """Reads one frame, which must be unmasked and in the shortest form."""
+        """Reads one frame, which must be unmasked, in the shortest form, and not compressed."""
+        fin, reserved, opcode, payload = self.any_frame()
+        assert reserved == 0, "reserved bits"
+        return fin, opcode, payload
+
+    def any_frame(self):
+        """As `frame`, whatever the reserved bits are: they come behind `fin`."""
         first, second = self.exactly(2)
-        assert first & 0x70 == 0, "reserved bits"
         assert second & 0x80 == 0, "RFC 6455 §5.1: a server must not mask"
         length = second
         if length == 126:
@@ -301,7 +331,7 @@ class Wire:
         elif length == 127:
             (length,) = struct.unpack("!Q", self.exactly(8))
             assert length > 65535
-        return bool(first & 0x80), first & 0x0F, self.exactly(length)
+        return bool(first & 0x80), first >> 4 & 7, first & 0x0F, self.exactly(length)
 
     def close_frame(self):
         """Reads the Close frame that must come next: code (None if there is none) and reason."""
@@ -327,6 +357,8 @@ HANDSHAKE = (
     "Sec-WebSocket-Version: 13",
 )
 CONTINUATION, TEXT, BINARY_FRAME, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+#: As `reserved` of a frame.
+RSV1, RSV2, RSV3 = 4, 2, 1
 
 
 def http_request(method, path, *lines, body=b"", version="1.1"):
@@ -335,9 +367,9 @@ def http_request(method, path, *lines, body=b"", version="1.1"):
     return "\r\n".join(head).encode("latin-1") + body
 
 
-def frame(opcode, payload=b"", fin=True, masked=True):
+def frame(opcode, payload=b"", fin=True, masked=True, reserved=0):
     """A frame as a client sends it."""
-    head = bytes([(0x80 if fin else 0) | opcode])
+    head = bytes([(0x80 if fin else 0) | reserved << 4 | opcode])
     mask_bit = 0x80 if masked else 0
     if len(payload) < 126:
         head += bytes([mask_bit | len(payload)])

@@ -95,7 +95,7 @@ def test_nothing_is_negotiated_that_was_not_offered(client):
     # [6455-4.2.2-8] [6455-9-1]
     ws = client("/ws")
     assert ws.subprotocol is None
-    # `websockets` and aiohttp offer permessage-deflate; the testbed takes it with --deflate only.
+    # Some offer permessage-deflate; the testbed takes it with --deflate only (test_deflate.py).
     assert ws.fields.get("sec-websocket-extensions") is None
     ws.close()
 

@@ -20,6 +20,7 @@ const patience = 20 * time.Second
 type options struct {
 	Subprotocols []string
 	Origin       string
+	Deflate      any // false, an object (it has no parameters to choose), or nothing
 }
 
 type command struct {
@@ -68,8 +69,8 @@ func dial(url string, options options) (*client, answer) {
 	dialer := websocket.Dialer{
 		HandshakeTimeout: patience,
 		Subprotocols:     options.Subprotocols,
-		// It offers permessage-deflate.
-		EnableCompression: true,
+		// It offers permessage-deflate, without context takeover.
+		EnableCompression: options.Deflate != false,
 	}
 	header := http.Header{}
 	if options.Origin != "" {

@@ -32,8 +32,18 @@ function match() {
 }
 
 const [url, options] = [process.argv[2], JSON.parse(process.argv[3])];
-// It offers permessage-deflate by itself.
-const ws = new WebSocket(url, options.subprotocols, { origin: options.origin });
+// It offers permessage-deflate by itself, and client_max_window_bits unless told not to.
+let perMessageDeflate = options.deflate ?? true;
+if (typeof perMessageDeflate === 'object') {
+  perMessageDeflate = {
+    serverNoContextTakeover: options.deflate.server_no_context_takeover,
+    clientNoContextTakeover: options.deflate.client_no_context_takeover,
+    serverMaxWindowBits: options.deflate.server_max_window_bits,
+    clientMaxWindowBits: options.deflate.client_max_window_bits ?? false,
+    threshold: 0,
+  };
+}
+const ws = new WebSocket(url, options.subprotocols, { origin: options.origin, perMessageDeflate });
 
 let opened = false;
 ws.on('upgrade', (response) => {
