@@ -135,6 +135,9 @@ pub struct Connection<H> {
     /// Set where the pump stops for such a reason, cleared when it begins again;
     /// [`Connection::has_work`] asks whether the reason is gone.
     stalled: bool,
+    /// Do its bytes come through TLS? Not at any port of this server: who wants TLS has a proxy in
+    /// front that ends it.
+    secure: bool,
     /// The peer will send nothing more.
     eof: bool,
     /// A `Drain` is to be told in the next run.
@@ -167,6 +170,7 @@ impl<H: Handler> Connection<H> {
             output: Output::default(),
             addresses,
             stalled: false,
+            secure: false,
             eof: false,
             drain_due: false,
             draining: false,
@@ -333,6 +337,14 @@ impl<H: Handler> Connection<H> {
 
     /// The server is ending: requests in flight are answered, everything else ends.
     pub fn shutdown(&mut self, turn: &mut Turn<'_>) {
+        if self.is_closed_websocket() {
+            // Both Closes were exchanged: nobody is owed anything for which a drain would wait.
+            match self.phase {
+                Phase::Lingering { .. } => self.phase = Phase::Ended,
+                Phase::Closing { .. } => self.phase = Phase::Closing { linger: false },
+                Phase::Active | Phase::Ended => {}
+            }
+        }
         if self.draining || self.phase != Phase::Active {
             return;
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{Connection, Phase, READ_AHEAD, Role};
 use crate::asgi::env::after;
 use crate::asgi::{Config, Handler};
+use crate::ws::closing::Closing;
 
 impl<H: Handler> Connection<H> {
     /// Is it over, and to be removed?
@@ -74,6 +75,11 @@ impl<H: Handler> Connection<H> {
             Role::WebSocket(role) => self.phase == Phase::Active && role.is_open(),
             Role::Http(_) => false,
         }
+    }
+
+    /// Is it a WebSocket whose closing handshake is through?
+    pub(super) fn is_closed_websocket(&self) -> bool {
+        matches!(&self.role, Role::WebSocket(role) if role.side.closing() == Closing::Done)
     }
 
     /// Bytes of memory that it holds beside itself.

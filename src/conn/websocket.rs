@@ -368,9 +368,10 @@ impl<H: Handler> Connection<H> {
         if !role.count_control(now, config) {
             return self.websocket_failed(Error::TooManyControlFrames, turn);
         }
-        // §5.5.1: after our Close no more frames.
+        // §5.5.2: "unless it already received a Close frame". Behind our own Close, too: what §5.5.1
+        // forbids there is data.
         // [6455-5.5.2-1] [6455-5.5.3-1]
-        if role.side.closing().may_send() {
+        if role.side.closing().may_answer_ping() {
             role.side.send_control(Opcode::Pong, payload, &mut self.output);
             self.trace(turn, &Trace::PingAnswered);
         }
@@ -396,21 +397,37 @@ impl<H: Handler> Connection<H> {
         }
         if ours {
             // The answer to our Close: the handler is told its own code.
-            let (code, client) = (role.side.sent_code(), role.side.is_client());
+            let code = role.side.sent_code();
             let cause = if self.draining { Cause::Shutdown } else { Cause::AppClosed };
             self.tell_disconnect(code, "", turn);
             // [6455-5.5.1-5] [6455-7.1.2-2]
-            return self.close(cause, client);
+            return self.close_after_handshake(cause);
         }
         // §5.5.1: "typically echoes the status code it received"; 1005 gives an empty Close.
-        let (code, client) = (code.unwrap_or(close::NO_STATUS), role.side.is_client());
+        let code = code.unwrap_or(close::NO_STATUS);
         // [6455-5.5.1-3] [6455-5.5.1-4]
         role.side.close_by_us(code, "", &mut self.output);
         self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
         self.tell_disconnect(code, reason, turn);
-        // §7.1.1: a client waits for the server to end the TCP connection.
-        // [6455-5.5.1-5] [6455-5.5.1-6] [6455-7.1.1-2] [6455-7.1.1-3]
-        self.close(Cause::PeerClosed, client);
+        // [6455-5.5.1-5]
+        self.close_after_handshake(Cause::PeerClosed);
+    }
+
+    /// RFC 6455 §7.1.1: both Closes were exchanged. A client waits for the server's FIN; the server
+    /// sends it at once, and drops what a peer still sends behind its Close until that has read
+    /// ours: a socket that is closed with unread bytes in it answers with a reset, and takes from
+    /// the peer what it has not read yet. A peer that keeps to the rules ends as soon as it sees
+    /// the FIN. A server that is ending does not wait for that.
+    fn close_after_handshake(&mut self, cause: Cause) {
+        let Role::WebSocket(role) = &mut self.role else { return };
+        let linger = role.side.is_client() || !self.draining;
+        // No message follows: nothing is held for one.
+        role.receiver = Receiver::default();
+        if let Some(deflater) = role.side.deflater() {
+            deflater.forget();
+        }
+        // [6455-5.5.1-6] [6455-7.1.1-1] [6455-7.1.1-2] [6455-7.1.1-3]
+        self.close(cause, linger);
     }
 
     /// RFC 6455 §7.1.7: fails the connection because the peer broke a rule.

@@ -204,12 +204,13 @@ fn body(facts: &Facts, version: Version) -> Result<Body, Error> {
         // [9112-6.1-8]
         return Err(Error::LengthAndCoding);
     }
-    // RFC 9112 §6.3 no. 4: chunked is not final, or (§7.1) applied more than once.
+    // RFC 9112 §6.3 no. 4: chunked is not final (whatever the others are), or (§7.1) applied more
+    // than once.
     if !facts.last_is_chunked || facts.chunked != 1 {
         // [9112-6.3-1] [9112-7.1-3]
-        return Err(if facts.chunked == 0 { Error::CodingUnknown } else { Error::ChunkedNotFinal });
+        return Err(Error::ChunkedNotFinal);
     }
-    // RFC 9112 §6.1: a coding we do not understand: 501.
+    // RFC 9112 §6.1: a coding we do not understand, under chunks: 501.
     if facts.codings != 1 {
         // [9112-6.1-6]
         return Err(Error::CodingUnknown);
@@ -281,11 +282,12 @@ mod tests {
                 Err(Error::ChunkedNotFinal),
             ),
             ("Transfer-Encoding: gzip, chunked\r\n", Err(Error::CodingUnknown)),
-            ("Transfer-Encoding: gzip\r\n", Err(Error::CodingUnknown)),
-            ("Transfer-Encoding: identity\r\n", Err(Error::CodingUnknown)),
-            ("Transfer-Encoding: xchunked\r\n", Err(Error::CodingUnknown)),
-            ("Transfer-Encoding: chunked;q=1\r\n", Err(Error::CodingUnknown)),
-            ("Transfer-Encoding: \"chunked\"\r\n", Err(Error::CodingUnknown)),
+            ("Transfer-Encoding: identity, chunked\r\n", Err(Error::CodingUnknown)),
+            ("Transfer-Encoding: gzip\r\n", Err(Error::ChunkedNotFinal)),
+            ("Transfer-Encoding: identity\r\n", Err(Error::ChunkedNotFinal)),
+            ("Transfer-Encoding: xchunked\r\n", Err(Error::ChunkedNotFinal)),
+            ("Transfer-Encoding: chunked;q=1\r\n", Err(Error::ChunkedNotFinal)),
+            ("Transfer-Encoding: \"chunked\"\r\n", Err(Error::ChunkedNotFinal)),
         ];
         for (lines, expected) in rows {
             assert_eq!(body_of(lines), expected, "{lines:?}");

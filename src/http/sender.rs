@@ -55,7 +55,7 @@ impl Invalid {
                 "the body is longer than its content-length (RFC 9110 §8.6)"
             }
             Invalid::TrailerField => {
-                "framing, routing and authentication fields must not be trailers (RFC 9110 §6.5.1)"
+                "fields of framing, routing, control, authentication and content must not be trailers (RFC 9110 §6.5.1)"
             }
             Invalid::HandshakeField => {
                 "upgrade, connection and sec-websocket fields are the handshake's own (RFC 6455 §4.2.2)"
@@ -186,8 +186,8 @@ impl Sender {
         self.status = status;
         self.trailers = trailers;
         self.open = true;
-        // RFC 9112 §6.3 no. 1.
-        // [9110-9.3.2-1] [9112-6.1-4]
+        // RFC 9112 §6.3 no. 1; RFC 9110 §15.3.6 for 205.
+        // [9110-9.3.2-1] [9110-15.3.6-1] [9112-6.1-4]
         self.form = if self.request.is_head || matches!(status, 204 | 205 | 304) {
             BodyForm::Forbidden
         } else {
@@ -476,25 +476,87 @@ fn check_value(value: &[u8]) -> Result<(), Invalid> {
     if ascii::is_field_value(value) { Ok(()) } else { Err(Invalid::FieldValue) }
 }
 
-/// RFC 9110 §6.5.1: not for framing, routing, request modifiers, authentication, response
-/// control data or content format.
+/// Fields whose evaluation cannot wait until the content was read, in the words of RFC 9110 §6.5.1.
+///
+/// Not among them, since their definitions permit a trailer: ETag (§8.8.3), Accept-Ranges (§14.3),
+/// Authentication-Info and Proxy-Authentication-Info (§11.6.3, §11.7.3).
+const NEVER_TRAILERS: [&str; 60] = [
+    // Message framing, and what is meant for this connection only.
+    "content-length",
+    "transfer-encoding",
+    "trailer",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "upgrade",
+    // Routing.
+    "host",
+    "max-forwards",
+    "via",
+    "forwarded",
+    // Request modifiers: conditions, controls and wishes.
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-range",
+    "range",
+    "expect",
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "origin",
+    "referer",
+    // Authentication.
+    "authorization",
+    "proxy-authorization",
+    "www-authenticate",
+    "proxy-authenticate",
+    "cookie",
+    "set-cookie",
+    // Response controls.
+    "age",
+    "allow",
+    "cache-control",
+    "date",
+    "expires",
+    "last-modified",
+    "location",
+    "pragma",
+    "retry-after",
+    "server",
+    "vary",
+    "warning",
+    // How the content is to be read.
+    "content-type",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-range",
+    "content-disposition",
+    // What a browser may do with the response.
+    "access-control-allow-credentials",
+    "access-control-allow-origin",
+    "content-security-policy",
+    "strict-transport-security",
+    "x-content-type-options",
+    "x-frame-options",
+    // The WebSocket handshake (RFC 6455 §4).
+    "sec-websocket-accept",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+];
+
+/// RFC 9110 §6.5.1: "A sender MUST NOT generate a trailer field unless the sender knows the
+/// corresponding header field name's definition permits sending it in trailers". Of a field that
+/// is not in the list it is the application that knows.
 fn may_be_trailer(name: &[u8]) -> bool {
-    const NEVER: [&[u8]; 12] = [
-        b"transfer-encoding",
-        b"content-length",
-        b"host",
-        b"connection",
-        b"te",
-        b"trailer",
-        b"upgrade",
-        b"set-cookie",
-        b"authorization",
-        b"www-authenticate",
-        b"content-type",
-        b"content-encoding",
-    ];
     // [9110-6.5.1-1]
-    !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
+    !NEVER_TRAILERS.iter().any(|never| name.eq_ignore_ascii_case(never.as_bytes()))
 }
 
 #[inline]
@@ -705,9 +767,13 @@ mod tests {
             sender.trailers(&mut out, true, &[(b"x-sum", b"1")], true).unwrap();
             let text = String::from_utf8(out).unwrap();
             assert!(text.ends_with(tail), "{text}");
-            let refused =
-                sender.trailers(&mut Vec::new(), false, &[(b"Content-Length", b"1")], true);
-            assert_eq!(refused, Err(Invalid::TrailerField));
+            for name in ["Content-Length", "Vary", "CACHE-CONTROL", "content-range", "if-match"] {
+                let field: Field<'_> = (name.as_bytes(), b"1");
+                let refused = sender.trailers(&mut Vec::new(), false, &[field], true);
+                assert_eq!(refused, Err(Invalid::TrailerField), "{name}");
+            }
+            // RFC 9110 §8.8.3 permits it.
+            assert_eq!(sender.trailers(&mut Vec::new(), false, &[(b"ETag", b"1")], true), Ok(()));
         }
     }
 }

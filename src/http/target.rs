@@ -24,6 +24,8 @@ pub enum Target<'a> {
     },
     /// RFC 9112 §3.2.2: a whole URI. Its authority replaces the Host field.
     Absolute {
+        /// Does its scheme ask for TLS (`https`, `wss`)?
+        secure: bool,
         /// Host and port.
         authority: &'a [u8],
         /// The path, `/` if the URI has none.
@@ -63,7 +65,7 @@ impl<'a> Target<'a> {
             return if method == b"OPTIONS" { Ok(Target::Asterisk) } else { Err(Error::Target) };
         }
         // [9112-3.2.2-1]
-        let rest = strip_scheme(target).ok_or(Error::Target)?;
+        let (secure, rest) = strip_scheme(target).ok_or(Error::Target)?;
         let end =
             rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
@@ -75,7 +77,7 @@ impl<'a> Target<'a> {
         }
         let (path, query) = split_query(rest)?;
         let path = if path.is_empty() { b"/" } else { path };
-        Ok(Target::Absolute { authority, path, query })
+        Ok(Target::Absolute { secure, authority, path, query })
     }
 
     /// The path, not decoded. `*` and an authority stand for themselves.
@@ -96,11 +98,13 @@ impl<'a> Target<'a> {
     }
 }
 
-/// `http://` and its kin, in any case (RFC 9110 §4.2.3).
-fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
-    ["http://", "https://", "ws://", "wss://"].iter().find_map(|scheme| {
+/// `http://` and its kin, in any case (RFC 9110 §4.2.3): does it ask for TLS, and what follows?
+fn strip_scheme(target: &[u8]) -> Option<(bool, &[u8])> {
+    const SCHEMES: [(&str, bool); 4] =
+        [("http://", false), ("https://", true), ("ws://", false), ("wss://", true)];
+    SCHEMES.iter().find_map(|&(scheme, secure)| {
         let (head, rest) = target.split_at_checked(scheme.len())?;
-        head.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+        head.eq_ignore_ascii_case(scheme.as_bytes()).then_some((secure, rest))
     })
 }
 
@@ -236,7 +240,11 @@ mod tests {
     #[test]
     fn the_four_forms_with_the_examples_of_rfc_9112_section_3_2() {
         let origin = |path, query| Ok(Target::Origin { path, query });
-        let absolute = |authority, path, query| Ok(Target::Absolute { authority, path, query });
+        let absolute =
+            |authority, path, query| Ok(Target::Absolute { secure: false, authority, path, query });
+        let secure = |authority| {
+            Ok(Target::Absolute { secure: true, authority, path: b"/".as_slice(), query: b"" })
+        };
         type Row<'a> = (&'a [u8], &'a [u8], Result<Target<'a>, Error>);
         let rows: &[Row<'_>] = &[
             (b"GET", b"/where?q=now", origin(b"/where", b"q=now")),
@@ -250,6 +258,9 @@ mod tests {
             ),
             (b"GET", b"HTTP://h:80", absolute(b"h:80", b"/", b"")),
             (b"GET", b"http://h?q", absolute(b"h", b"/", b"q")),
+            (b"GET", b"ws://h", absolute(b"h", b"/", b"")),
+            (b"GET", b"https://h", secure(b"h")),
+            (b"GET", b"WSS://h:443/", secure(b"h:443")),
             (b"OPTIONS", b"*", Ok(Target::Asterisk)),
             (b"CONNECT", b"www.example.com:80", Ok(Target::Authority(b"www.example.com:80"))),
             (b"GET", b"*", Err(Error::Target)),

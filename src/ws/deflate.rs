@@ -81,6 +81,7 @@ impl Engines {
     fn fresh_compress(&mut self, bits: u8, level: u8) -> &mut Compress {
         let at = match self.deflate.iter().position(|(of, _)| *of == bits) {
             Some(at) => {
+                // [7692-7.2.1-5]
                 self.deflate[at].1.reset();
                 at
             }
@@ -94,6 +95,7 @@ impl Engines {
 }
 
 fn new_compress(bits: u8, level: u8) -> Compress {
+    // [7692-7.2.1-3] [7692-7.2.1-4]
     Compress::new_with_window_bits(Compression::new(level.into()), false, bits)
 }
 
@@ -136,10 +138,11 @@ impl Inflater {
             engine.set_dictionary(history).map_err(|_| Error::InvalidDeflate)?;
         }
         let mut streams = 1;
+        // [7692-7.2.2-1]
         for part in [payload, &TAIL] {
             let mut rest = part;
             while !inflate_part(&mut engine, &mut rest, limit, plain)? {
-                // RFC 7692 §7.2.3.5: the last block of a message may be marked final; what
+                // RFC 7692 §7.2.3.4: the last block of a message may be marked final; what
                 // follows it is a stream that still looks back over it.
                 streams += 1;
                 if streams > MAX_STREAMS {
@@ -156,6 +159,7 @@ impl Inflater {
         // One that met an error is not kept.
         engines.inflate = Some(engine);
         let window = self.window;
+        // [7692-7.2.2-2]
         if let Some(history) = &mut self.history {
             remember(history, plain.filled(), window);
         }
@@ -287,6 +291,7 @@ impl Deflater {
         let complete = outcome.is_ok() && read == payload.len() && written < room;
         let length = written.checked_sub(TAIL.len());
         match length {
+            // [7692-7.2.1-1]
             Some(length) if complete && packed[length..written] == TAIL => Some(length),
             _ if own => {
                 // It saw what the peer will not see compressed.
@@ -388,6 +393,7 @@ mod tests {
         }
     }
 
+    // [7692-7.2.2-1] [7692-7.2.2-2]
     #[test]
     fn the_examples_of_rfc_7692_section_7_2_3() {
         let mut pair = Pair::new(true, 15);
@@ -407,6 +413,7 @@ mod tests {
         assert_eq!(pair.unpack(b"\x00", 0), Ok(Vec::new()));
     }
 
+    // [7692-7.2.1-1] [7692-7.2.1-5] [7692-7.2.2-2]
     #[test]
     fn every_window_gives_back_what_was_packed() {
         let text: Vec<u8> =
@@ -431,6 +438,36 @@ mod tests {
                 assert_eq!(pair.deflater.holds_engine(), takeover);
                 assert!(!sizes.is_empty());
             }
+        }
+    }
+
+    // [7692-7.2.1-3] [7692-7.2.1-4]
+    #[test]
+    fn nothing_refers_back_beyond_the_window() {
+        // Noise of sixteen letters: half a byte each, if nothing is referred to.
+        let noise = |len: usize| -> Vec<u8> {
+            let mut x = 1u32;
+            let mut next = || {
+                x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                b'a' + (x >> 28) as u8
+            };
+            (0..len).map(|_| next()).collect()
+        };
+        for bits in 9..=15 {
+            // It comes three times, each time a little beyond the window.
+            let message = noise((1 << bits) + 100).repeat(3);
+            let packed = |takeover, bits, level| {
+                let settings = Deflate::default().level(level);
+                let mut deflater = Deflater::new(direction(takeover, bits), settings);
+                let packed = deflater.deflate(&message, &mut Engines::default(), &mut Vec::new());
+                packed.expect("it shrinks") * 100 / message.len()
+            };
+            for takeover in [false, true] {
+                assert!(packed(takeover, bits, 1) > 45, "{bits}");
+                assert!(packed(takeover, bits, 6) > 45, "{bits}");
+            }
+            // A larger window sees it again.
+            assert!(bits == 15 || packed(false, bits + 1, 6) < 30, "{bits}");
         }
     }
 

@@ -138,7 +138,7 @@ impl Receiver {
         };
         // RFC 7692 §6: RSV1 says that a message is compressed, if that was agreed, and only on
         // the first frame of a message. Anywhere else it means nothing.
-        // [6455-5.2-2]
+        // [6455-5.2-2] [7692-6-2]
         if header.rsv1
             && (self.inflater.is_none() || !matches!(header.opcode, Opcode::Text | Opcode::Binary))
         {
@@ -261,6 +261,7 @@ impl Receiver {
     /// [`Error::InvalidUtf8`] for a text that arrived in one piece.
     #[inline]
     pub fn lend<'a>(&'a self, input: &'a [u8], arrived: &Arrived) -> Result<Message<'a>, Error> {
+        // [7692-6.2-2]
         debug_assert!(!arrived.compressed, "a compressed message is inflated");
         message(arrived.opcode, payload(self.arriving.as_deref(), input, arrived))
     }
@@ -279,6 +280,7 @@ impl Receiver {
         plain: &'a mut Gather,
     ) -> Result<Message<'a>, Error> {
         let inflater = self.inflater.as_mut().ok_or(Error::ReservedBits)?;
+        // [7692-6.2-1]
         let packed = payload(self.arriving.as_deref(), input, arrived);
         inflater.inflate(packed, limits.max_message, engines, plain)?;
         message(arrived.opcode, plain.filled())

@@ -317,6 +317,11 @@ impl<A: App> Rig<A> {
         self.conn.is_some()
     }
 
+    /// Has the server sent its FIN, or ended the connection altogether?
+    pub fn has_closed(&self) -> bool {
+        self.conn.as_ref().is_none_or(Connection::is_lingering)
+    }
+
     pub fn conn(&self) -> &Connection<A::Handler> {
         self.conn.as_ref().expect("the connection is open")
     }

@@ -56,7 +56,13 @@ impl<H: Handler> Connection<H> {
             Ok(decided) => decided,
             Err(error) => return self.refuse(error, turn),
         };
-        if let Target::Absolute { authority, .. } = target {
+        if let Target::Absolute { secure, authority, .. } = target {
+            // RFC 9110 §7.4: "a request for an "https" resource MUST be rejected unless it has been
+            // received over a connection that has been secured". §15.5.20: that is a 421.
+            if secure && !self.secure {
+                // [9110-7.4-1] [9110-7.4-2]
+                return self.refuse(Error::Misdirected, turn);
+            }
             // RFC 9112 §3.2.2: "the server MUST ignore the received Host header field (if any) and
             // instead replace it with the host information of the request-target".
             let at = authority.as_ptr() as usize - head_bytes.as_ptr() as usize;
@@ -162,7 +168,7 @@ impl<H: Handler> Connection<H> {
         let scope = Scope::Http(HttpScope {
             http_version: version.as_str(),
             method: &method,
-            scheme: "http",
+            scheme: if self.secure { "https" } else { "http" },
             path: &path,
             raw_path: target.path(),
             query_string: target.query(),
@@ -197,6 +203,7 @@ impl<H: Handler> Connection<H> {
         };
         let compression = match negotiate(headers, turn.env.config) {
             Ok(compression) => compression,
+            // [6455-9.1-1] [6455-4.2.1-7]
             Err(extension::Malformed) => {
                 return self.refuse_handshake(handshake::Refusal::Extensions, turn);
             }
@@ -204,7 +211,7 @@ impl<H: Handler> Connection<H> {
         let path = target::decode_path(target.path());
         let scope = Scope::WebSocket(WebSocketScope {
             http_version: version.as_str(),
-            scheme: "ws",
+            scheme: if self.secure { "wss" } else { "ws" },
             path: &path,
             raw_path: target.path(),
             query_string: target.query(),
@@ -235,16 +242,17 @@ impl<H: Handler> Connection<H> {
     }
 }
 
-/// RFC 7692 §5.1: what is agreed about compression, if this server was asked to compress.
+/// RFC 7692 §5.1: what is agreed about compression, if this server was asked to compress. The
+/// grammar of the field is checked also if it was not (RFC 6455 §9.1).
 fn negotiate(
     headers: Headers<'_>,
     config: &Config,
 ) -> Result<Option<(Agreed, Deflate)>, extension::Malformed> {
-    let Some(deflate) = config.deflate.filter(|_| cfg!(feature = "deflate")) else {
-        return Ok(None);
-    };
-    let agreed = extension::accept(headers.get_all("sec-websocket-extensions"), deflate)?;
-    Ok(agreed.map(|agreed| (agreed, deflate)))
+    let offers = headers.get_all("sec-websocket-extensions");
+    let agreed = extension::accept(offers, config.deflate.unwrap_or_default())?;
+    let ours = config.deflate.filter(|_| cfg!(feature = "deflate"));
+    // [6455-4.2.2-7] [6455-9-1]
+    Ok(agreed.zip(ours))
 }
 
 /// Is this a request for a WebSocket?
