@@ -28,7 +28,7 @@ fn head_parsing(criterion: &mut Criterion) {
                     .expect("the heads are valid")
                     .expect("and complete");
                 // CONNECT and others are refused later; here only the decision counts.
-                let _ = black_box(framing::decide(head.version, input, &fields));
+                let _ = black_box(framing::decide(head.version, &head.facts));
             }
         });
     });

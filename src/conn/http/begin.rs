@@ -42,7 +42,7 @@ impl<H: Handler> Connection<H> {
         }
         self.trace(turn, &Trace::RequestHead { method, target: raw_target, version });
         let decided = Target::parse(method, raw_target)
-            .and_then(|target| Ok((target, framing::decide(version, head_bytes, turn.fields)?)));
+            .and_then(|target| Ok((target, framing::decide(version, &head.facts)?)));
         let (target, framing) = match decided {
             // RFC 9110 §9.3.6: an origin server need not make tunnels; we do not.
             Ok((Target::Authority(_), _)) => return self.refuse(Error::Connect, turn),
