@@ -16,6 +16,7 @@
 //! worker to come back, because no event of the socket will.
 
 pub(crate) mod call;
+mod ends;
 mod http;
 mod questions;
 pub mod record;
@@ -34,16 +35,17 @@ use crate::asgi::groups::Publication;
 use crate::asgi::handle::{Address, ScopeCommand};
 use crate::asgi::order;
 use crate::asgi::outbox::{ScopeCore, Side};
-use crate::asgi::scope::ServerAddress;
 use crate::asgi::{App, Event, Flow, Handler, Outbox, SendError, State};
 use crate::bytes::input::Input;
 use crate::bytes::output::{Output, SharedBytes};
 use crate::http::head::FieldSpan;
 
 use call::Failure;
-use http::HttpRole;
+use ends::Ends;
+use http::{Exchange, HttpRole};
 use record::{Cause, Deadline, Record};
 use trace::{Observer, Trace};
+pub use turn::Loan;
 use websocket::WebSocketRole;
 
 /// Requests, pieces and frames that one connection may have served in one turn.
@@ -56,7 +58,7 @@ const READ_AHEAD: usize = 64 * 1024;
 /// How long a refused peer is listened to, so that our answer is not lost with a reset.
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes of a refused peer that are read and dropped.
-const LINGER_BYTES: u64 = 1024 * 1024;
+const LINGER_BYTES: u32 = 1024 * 1024;
 
 /// What the worker lends for one turn of a connection.
 pub struct Turn<'e> {
@@ -90,15 +92,6 @@ pub enum Local {
     Unix(Arc<Path>),
 }
 
-impl Local {
-    fn as_scope(&self) -> ServerAddress<'_> {
-        match self {
-            Local::Inet(address) => ServerAddress::Inet(*address),
-            Local::Unix(path) => ServerAddress::Unix(path),
-        }
-    }
-}
-
 /// How far a connection is from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -107,7 +100,7 @@ enum Phase {
     /// What is queued is written, then it ends; with `linger` the peer is listened to a while.
     Closing { linger: bool },
     /// The writing side is shut; what comes is dropped until the peer ends or the time is over.
-    Lingering { until: Instant, left: u64 },
+    Lingering { until: Instant, left: u32 },
     /// Over: to be removed.
     Ended,
 }
@@ -124,10 +117,12 @@ pub struct Connection<H> {
     generation: u32,
     phase: Phase,
     role: Role<H>,
+    /// Room for the next exchange, during a turn.
+    room: Option<Box<Exchange<H>>>,
     core: ScopeCore,
     input: Input,
     output: Output,
-    addresses: Addresses,
+    ends: Ends,
     /// Bytes wait in the input for another reason than that more are needed: the budget of the
     /// turn was used up, an answer is due first, the application pauses, the peer does not read.
     /// Set where the pump stops for such a reason, cleared when it begins again;
@@ -160,10 +155,11 @@ impl<H: Handler> Connection<H> {
             // The deadline for the first head starts at accept, before the first byte: a peer
             // that never says anything must not stay.
             role: Role::Http(HttpRole::new(after(env.now, env.config.head_timeout))),
+            room: None,
             core: ScopeCore::default(),
             input: Input::default(),
             output: Output::default(),
-            addresses,
+            ends: Ends::new(addresses),
             stalled: false,
             eof: false,
             drain_due: false,
@@ -412,8 +408,8 @@ impl<H: Handler> Connection<H> {
     fn count_lingering(&mut self, n: usize) -> bool {
         match &mut self.phase {
             Phase::Active => return true,
-            Phase::Lingering { left, .. } => match left.checked_sub(n as u64) {
-                Some(rest) => *left = rest,
+            Phase::Lingering { left, .. } => match (*left as usize).checked_sub(n) {
+                Some(rest) => *left = rest as u32,
                 None => self.phase = Phase::Ended,
             },
             _ => {}

@@ -60,7 +60,7 @@ impl<H: Handler> Connection<H> {
         let write = self.write_blocked.map(|(since, _)| after(since, config.write_timeout));
         let role = match &self.role {
             _ if self.phase != Phase::Active => None,
-            Role::Http(role) if self.unread_since.is_none() => role.deadline(),
+            Role::Http(role) if self.unread_since.is_none() => role.deadline(config),
             Role::WebSocket(role) => role.deadline(self.unread_since.is_some()),
             Role::Http(_) => None,
         };

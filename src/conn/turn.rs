@@ -3,21 +3,44 @@
 
 use std::time::Instant;
 
+use super::http::Exchange;
 use super::record::Cause;
 use super::{Connection, LINGER, LINGER_BYTES, Phase, Role, Turn};
 use crate::asgi::{Config, Event, Handler};
 
+/// What a worker lends to one connection after the other, each for its turn: memory that a
+/// connection at rest does without.
+pub struct Loan<H> {
+    /// The buffer that answers are appended to.
+    output: Vec<u8>,
+    /// Room for one request and its response.
+    room: Option<Box<Exchange<H>>>,
+}
+
+impl<H> Loan<H> {
+    /// With a buffer of this size (bytes).
+    pub fn new(buffer: usize) -> Self {
+        Self { output: Vec::with_capacity(buffer), room: None }
+    }
+}
+
 impl<H: Handler> Connection<H> {
-    /// The connection borrows the worker's output buffer for this turn.
+    /// The connection borrows for this turn what it does not have for itself.
     #[inline]
-    pub fn begin_turn(&mut self, scratch: &mut Vec<u8>) {
-        self.output.lend(scratch);
+    pub fn begin_turn(&mut self, loan: &mut Loan<H>) {
+        self.output.lend(&mut loan.output);
+        self.room = loan.room.take();
     }
 
-    /// Ends the turn: writes what is queued and settles what follows from it.
-    pub fn end_turn(&mut self, scratch: &mut Vec<u8>, turn: &mut Turn<'_>) {
+    /// Ends the turn: writes what is queued, settles what follows from it, and gives back what is
+    /// not needed between turns.
+    #[inline]
+    pub fn end_turn(&mut self, loan: &mut Loan<H>, turn: &mut Turn<'_>) {
         self.flush(turn);
-        self.output.give_back(scratch, turn.env.pool);
+        self.output.give_back(&mut loan.output, turn.env.pool);
+        if let Some(room) = self.room.take() {
+            loan.room = Some(room);
+        }
         if let Some(cell) = &self.core.cell {
             cell.set_queued(self.output.len());
         }

@@ -3,7 +3,6 @@
 use std::io::Read as _;
 
 use super::{DRAIN_BODY, Due, Exchange, FILE_PIECE, HttpRole};
-use crate::asgi::env::after;
 use crate::asgi::order;
 use crate::asgi::outbox::{HttpSide, Side};
 use crate::asgi::{Event, Handler};
@@ -19,7 +18,7 @@ impl<H: Handler> Connection<H> {
     pub(in crate::conn) fn tell_http(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let HttpRole { cycle, receiver, exchange: Some(exchange), .. } = role else { return };
-        let Exchange { handler: Some(handler), side, .. } = exchange else { return };
+        let Exchange { handler: Some(handler), side, .. } = &mut **exchange else { return };
         if *cycle == Cycle::Exchange {
             side.set_unread(receiver.body_left().is_some_and(|left| left > DRAIN_BODY));
         }
@@ -139,7 +138,8 @@ impl<H: Handler> Connection<H> {
         if let Some(handler) = exchange.handler.take() {
             call::drop_guarded(handler);
         }
-        role.exchange = None;
+        // Its room is free for the next one.
+        self.room = role.exchange.take();
         self.core.end();
         role.step(Step::ResponseComplete);
         let left = match role.cycle {
@@ -147,7 +147,7 @@ impl<H: Handler> Connection<H> {
             _ => 0,
         };
         if role.cycle == Cycle::Idle {
-            role.due = Due::Idle(after(turn.env.now, turn.env.config.idle_timeout));
+            role.due = Due::Idle(turn.env.now);
         }
         self.trace(turn, &Trace::ResponseComplete { status, persists });
         if short {

@@ -34,7 +34,7 @@ use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
 use crate::conn::call;
 use crate::conn::record::Record;
-use crate::conn::{Connection, TURN_BUDGET, Turn};
+use crate::conn::{Connection, Loan, TURN_BUDGET, Turn};
 use crate::groups::Table;
 use crate::http::date::Prefab;
 use crate::http::head::FieldSpan;
@@ -160,7 +160,7 @@ pub(crate) struct Worker<W: World, A: App> {
     table: Table,
     timers: Timers,
     input: Box<[u8]>,
-    output: Vec<u8>,
+    loan: Loan<A::Handler>,
     run_again: VecDeque<Key>,
     /// Publications to be given to members, in order.
     publications: Vec<Parcel>,
@@ -216,7 +216,7 @@ impl<W: World, A: App> Worker<W, A> {
             table: Table::default(),
             timers: Timers::default(),
             input: vec![0; SCRATCH].into_boxed_slice(),
-            output: Vec::with_capacity(SCRATCH),
+            loan: Loan::new(SCRATCH),
             run_again: VecDeque::new(),
             publications: Vec::new(),
             acceptable: true,
@@ -332,10 +332,10 @@ impl<W: World, A: App> Worker<W, A> {
         let mut budget = TURN_BUDGET;
         let Entry { stream, conn, ready, .. } = entry;
         let mut sink = SocketSink { stream, writable: &mut ready.writable };
-        conn.begin_turn(&mut self.output);
+        conn.begin_turn(&mut self.loan);
         let mut turn = self.tools.turn(&mut sink, &mut budget);
         then(conn, &mut turn);
-        conn.end_turn(&mut self.output, &mut turn);
+        conn.end_turn(&mut self.loan, &mut turn);
         self.after_turn(key);
     }
 
@@ -353,7 +353,7 @@ impl<W: World, A: App> Worker<W, A> {
         entry.queued = false;
         let Entry { stream, conn, ready, .. } = entry;
         let mut budget = TURN_BUDGET;
-        conn.begin_turn(&mut self.output);
+        conn.begin_turn(&mut self.loan);
         if ready.error {
             // A reset: what was queued can never leave.
             let kind = stream.take_error().map_or(io::ErrorKind::ConnectionReset, |e| e.kind());
@@ -399,7 +399,7 @@ impl<W: World, A: App> Worker<W, A> {
             }
         }
         let mut sink = SocketSink { stream, writable: &mut ready.writable };
-        conn.end_turn(&mut self.output, &mut self.tools.turn(&mut sink, &mut budget));
+        conn.end_turn(&mut self.loan, &mut self.tools.turn(&mut sink, &mut budget));
         self.after_turn(key);
     }
 
