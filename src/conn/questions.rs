@@ -53,7 +53,19 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The next time at which [`Connection::time`] must be called.
+    #[inline]
     pub fn deadline(&self, config: &Config) -> Option<Instant> {
+        if let (Role::Http(role), Phase::Active) = (&self.role, self.phase)
+            && self.write_blocked.is_none()
+            && self.unread_since.is_none()
+            && self.core.timer.is_none()
+        {
+            return role.deadline(config);
+        }
+        self.any_deadline(config)
+    }
+
+    fn any_deadline(&self, config: &Config) -> Option<Instant> {
         if let Phase::Lingering { until, .. } = self.phase {
             return Some(until);
         }

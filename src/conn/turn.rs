@@ -48,6 +48,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Writes what is queued.
+    #[inline]
     pub(super) fn flush(&mut self, turn: &mut Turn<'_>) {
         if !self.output.is_empty()
             && self.core.broken.is_none()
@@ -55,14 +56,8 @@ impl<H: Handler> Connection<H> {
         {
             self.core.broken = Some(error.kind());
         }
-        if let Some(kind) = self.core.broken {
-            self.lost(kind, turn);
-            return;
-        }
-        if self.core.overrun {
-            self.set_cause(Cause::Overrun);
-            self.abort(turn);
-            return;
+        if self.core.is_lost() {
+            return self.give_up(turn);
         }
         self.note_written(turn);
         if let Phase::Closing { linger } = self.phase
@@ -74,6 +69,16 @@ impl<H: Handler> Connection<H> {
                 Phase::Ended
             };
         }
+    }
+
+    /// The socket failed, or a sender ignored that the peer does not keep up.
+    #[cold]
+    fn give_up(&mut self, turn: &mut Turn<'_>) {
+        if let Some(kind) = self.core.broken {
+            return self.lost(kind, turn);
+        }
+        self.set_cause(Cause::Overrun);
+        self.abort(turn);
     }
 
     /// After a flush: how long has the peer taken nothing? Is a `Drain` due?
@@ -109,6 +114,7 @@ impl<H: Handler> Connection<H> {
 
     /// Notes when we stop reading and moves the peer's deadlines when we begin again: what it
     /// could not send it is not late with.
+    #[inline]
     pub(super) fn note_reading(&mut self, now: Instant, config: &Config) {
         let reads = self.wants_read(config);
         match (reads, self.unread_since) {

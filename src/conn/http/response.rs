@@ -15,6 +15,7 @@ use crate::http::sender::Field;
 
 impl<H: Handler> Connection<H> {
     /// Tells the handler of the current exchange an event and settles what follows.
+    #[inline]
     pub(in crate::conn) fn tell_http(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let HttpRole { cycle, receiver, exchange: Some(exchange), .. } = role else { return };
@@ -51,9 +52,8 @@ impl<H: Handler> Connection<H> {
     }
 
     /// After a callback: the head is on its way; is the response complete, can it still be?
+    #[inline]
     pub(in crate::conn) fn settle_http(&mut self, turn: &mut Turn<'_>) {
-        let can_still_answer = self.core.can_still_answer();
-        let paused = self.core.paused;
         let Role::Http(role) = &mut self.role else { return };
         let Some(exchange) = &mut role.exchange else { return };
         exchange.side.release_head(&mut self.output);
@@ -64,6 +64,15 @@ impl<H: Handler> Connection<H> {
         if exchange.side.is_complete() {
             return self.finish_response(turn);
         }
+        self.settle_incomplete(turn);
+    }
+
+    /// As [`Connection::settle_http`], where the response is not complete.
+    fn settle_incomplete(&mut self, turn: &mut Turn<'_>) {
+        let can_still_answer = self.core.can_still_answer();
+        let paused = self.core.paused;
+        let Role::Http(role) = &mut self.role else { return };
+        let Some(exchange) = &mut role.exchange else { return };
         if exchange.side.has_file() {
             return self.pump_file(turn);
         }
@@ -129,6 +138,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The response is complete to its last byte.
+    #[inline]
     pub(super) fn finish_response(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let Some(exchange) = &mut role.exchange else { return };

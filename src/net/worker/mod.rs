@@ -364,22 +364,27 @@ impl<W: World, A: App> Worker<W, A> {
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
             conn.run(&*self.app, &mut self.tools.turn(&mut sink, &mut budget));
         }
-        for _ in 0..READS {
-            if !ready.readable || budget == 0 || !conn.wants_read(&self.tools.config) {
-                break;
-            }
-            let (read, room, own) = match conn.read_target() {
-                Some(target) => (stream.read(target), target.len(), true),
-                None => (stream.read(&mut self.input), self.input.len(), false),
+        for reads in 0..=READS {
+            let may_read = ready.readable && budget > 0 && reads < READS;
+            let read = if !may_read || !conn.wants_read(&self.tools.config) {
+                None
+            } else if let Some(target) = conn.read_target() {
+                Some((stream.read(target), target.len(), true))
+            } else {
+                Some((stream.read(&mut self.input), self.input.len(), false))
             };
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
             let mut turn = self.tools.turn(&mut sink, &mut budget);
             match read {
-                Ok(0) => {
+                None => {
+                    conn.end_turn(&mut self.loan, &mut turn);
+                    break;
+                }
+                Some((Ok(0), ..)) => {
                     ready.readable = false;
                     conn.eof(&*self.app, &mut turn);
                 }
-                Ok(n) => {
+                Some((Ok(n), room, own)) => {
                     // A short read means that the socket is empty, unless the peer's end is
                     // behind it (epoll(7)): saves one read that would find nothing.
                     if n < room && !ready.read_closed {
@@ -391,15 +396,17 @@ impl<W: World, A: App> Worker<W, A> {
                         conn.bytes_in(&*self.app, &mut self.input[..n], &mut turn);
                     }
                 }
-                Err(error) => match error.kind() {
+                Some((Err(error), ..)) => match error.kind() {
                     io::ErrorKind::WouldBlock => ready.readable = false,
                     io::ErrorKind::Interrupted => {}
                     kind => conn.lost(kind, &mut turn),
                 },
             }
+            if !ready.readable {
+                conn.end_turn(&mut self.loan, &mut turn);
+                break;
+            }
         }
-        let mut sink = SocketSink { stream, writable: &mut ready.writable };
-        conn.end_turn(&mut self.loan, &mut self.tools.turn(&mut sink, &mut budget));
         self.after_turn(key);
     }
 
