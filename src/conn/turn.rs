@@ -34,7 +34,7 @@ impl<H: Handler> Connection<H> {
 
     /// Ends the turn: writes what is queued, settles what follows from it, and gives back what is
     /// not needed between turns.
-    #[inline]
+    #[inline(always)]
     pub fn end_turn(&mut self, loan: &mut Loan<H>, turn: &mut Turn<'_>) {
         self.flush(turn);
         self.output.give_back(&mut loan.output, turn.env.pool);
@@ -48,7 +48,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Writes what is queued.
-    #[inline]
+    #[inline(always)]
     pub(super) fn flush(&mut self, turn: &mut Turn<'_>) {
         if !self.output.is_empty()
             && self.core.broken.is_none()

@@ -41,7 +41,9 @@ impl<H: Handler> Connection<H> {
         if let Some(role) = self.http() {
             role.is_head = is_head;
         }
-        self.trace(turn, &Trace::RequestHead { method, target: raw_target, version });
+        if turn.observer.is_some() {
+            self.trace(turn, &Trace::RequestHead { method, target: raw_target, version });
+        }
         let target = match head.plain_path {
             true if method != b"CONNECT" => Target::Origin { path: raw_target, query: b"" },
             _ => match Target::parse(method, raw_target) {
@@ -106,7 +108,9 @@ impl<H: Handler> Connection<H> {
         role.receiver.begin_body(framing.body);
         role.step(if framing.body == Body::Empty { Step::HeadOnly } else { Step::HeadThenBody });
         role.due = Due::Nothing;
-        role.exchange = Some(exchange);
+        // None is dropped here: the one before has ended, or this one would not be read.
+        debug_assert!(role.exchange.is_none(), "one request at a time");
+        std::mem::forget(role.exchange.replace(exchange));
         match called {
             Ok(()) if has_handler => return self.first_event(framing.body, rest, turn),
             Ok(()) => self.answer_for_app(404, "not found\n", turn),

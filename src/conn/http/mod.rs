@@ -59,6 +59,7 @@ pub(super) struct Exchange<H> {
     /// None if the application does not want the scope, or is done with it.
     handler: Option<H>,
     side: HttpSide,
+    /// What the request said, before anything else decided about the connection.
     request: Request,
     /// The client waits for a 100 before it sends the body.
     expecting: bool,

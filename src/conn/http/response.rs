@@ -149,7 +149,11 @@ impl<H: Handler> Connection<H> {
             call::drop_guarded(handler);
         }
         // Its room is free for the next one.
-        self.room = role.exchange.take();
+        if let Some(room) = role.exchange.take()
+            && self.room.is_none()
+        {
+            self.room = Some(room);
+        }
         self.core.end();
         role.step(Step::ResponseComplete);
         let left = match role.cycle {
@@ -159,7 +163,9 @@ impl<H: Handler> Connection<H> {
         if role.cycle == Cycle::Idle {
             role.due = Due::Idle(turn.env.now);
         }
-        self.trace(turn, &Trace::ResponseComplete { status, persists });
+        if turn.observer.is_some() {
+            self.trace(turn, &Trace::ResponseComplete { status, persists });
+        }
         if short {
             // RFC 9110 §8.6: fewer bytes than announced. Never padded: the peer must see it.
             log::error!("the response body is shorter than its content-length: connection cut");
