@@ -18,7 +18,7 @@ enum End {
     None,
     V4(SocketAddrV4),
     V6(Box<SocketAddrV6>),
-    Unix(Arc<Path>),
+    Unix(Box<Arc<Path>>),
 }
 
 impl End {
@@ -46,7 +46,7 @@ impl Ends {
             server: match addresses.server {
                 None => End::None,
                 Some(Local::Inet(address)) => End::inet(address),
-                Some(Local::Unix(path)) => End::Unix(path),
+                Some(Local::Unix(path)) => End::Unix(Box::new(path)),
             },
         }
     }

@@ -58,7 +58,7 @@ const READ_AHEAD: usize = 64 * 1024;
 /// How long a refused peer is listened to, so that our answer is not lost with a reset.
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes of a refused peer that are read and dropped.
-const LINGER_BYTES: u32 = 1024 * 1024;
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What the worker lends for one turn of a connection.
 pub struct Turn<'e> {
@@ -100,9 +100,22 @@ enum Phase {
     /// What is queued is written, then it ends; with `linger` the peer is listened to a while.
     Closing { linger: bool },
     /// The writing side is shut; what comes is dropped until the peer ends or the time is over.
-    Lingering { until: Instant, left: u32 },
+    Lingering,
     /// Over: to be removed.
     Ended,
+}
+
+/// A peer takes nothing.
+struct WriteBlocked {
+    since: Instant,
+    /// How many bytes had left then.
+    written: u64,
+}
+
+/// How long a refused peer is still listened to, and how much of what it says.
+struct Lingering {
+    until: Instant,
+    left: usize,
 }
 
 /// Which protocol a connection speaks.
@@ -139,8 +152,10 @@ pub struct Connection<H> {
     code_told: Option<u16>,
     /// Bytes that came.
     received: u64,
-    /// Since when the peer takes nothing, and how much had left then.
-    write_blocked: Option<(Instant, u64)>,
+    /// Set while the peer takes nothing; few do that, so it is behind a pointer.
+    write_blocked: Option<Box<WriteBlocked>>,
+    /// Set in [`Phase::Lingering`].
+    lingering: Option<Box<Lingering>>,
     /// Since when we do not read.
     unread_since: Option<Instant>,
 }
@@ -168,6 +183,7 @@ impl<H: Handler> Connection<H> {
             code_told: None,
             received: 0,
             write_blocked: None,
+            lingering: None,
             unread_since: None,
         }
     }
@@ -293,8 +309,8 @@ impl<H: Handler> Connection<H> {
     /// The deadline may have passed.
     pub fn time<A: App<Handler = H>>(&mut self, app: &A, turn: &mut Turn<'_>) {
         let now = turn.env.now;
-        if let Phase::Lingering { until, .. } = self.phase {
-            if now >= until {
+        if self.phase == Phase::Lingering {
+            if self.lingering.as_ref().is_none_or(|linger| now >= linger.until) {
                 self.phase = Phase::Ended;
             }
             return;
@@ -303,7 +319,7 @@ impl<H: Handler> Connection<H> {
             self.core.timer = None;
             self.tell_scope(Event::Timer, turn);
         }
-        if let Some((since, _)) = self.write_blocked
+        if let Some(since) = self.write_blocked.as_ref().map(|blocked| blocked.since)
             && now >= after(since, turn.env.config.write_timeout)
         {
             self.set_cause(Cause::DeadlinePassed(Deadline::Write));
@@ -406,13 +422,15 @@ impl<H: Handler> Connection<H> {
 
     /// In lingering, counts bytes that are dropped; false if the connection serves no more.
     fn count_lingering(&mut self, n: usize) -> bool {
-        match &mut self.phase {
-            Phase::Active => return true,
-            Phase::Lingering { left, .. } => match (*left as usize).checked_sub(n) {
-                Some(rest) => *left = rest as u32,
+        if self.phase == Phase::Active {
+            return true;
+        }
+        if self.phase == Phase::Lingering {
+            let linger = self.lingering.as_mut();
+            match linger.and_then(|l| l.left.checked_sub(n).map(|rest| l.left = rest)) {
+                Some(()) => {}
                 None => self.phase = Phase::Ended,
-            },
-            _ => {}
+            }
         }
         false
     }
@@ -421,7 +439,7 @@ impl<H: Handler> Connection<H> {
     fn peer_ended(&mut self, turn: &mut Turn<'_>) {
         match (&self.role, self.phase) {
             (_, Phase::Ended) => {}
-            (_, Phase::Lingering { .. }) => self.phase = Phase::Ended,
+            (_, Phase::Lingering) => self.phase = Phase::Ended,
             (_, Phase::Closing { .. }) => self.phase = Phase::Closing { linger: false },
             (Role::Http(_), Phase::Active) => self.http_peer_ended(turn),
             (Role::WebSocket(_), Phase::Active) => self.websocket_peer_ended(turn),
@@ -537,4 +555,25 @@ pub enum Delivered {
     Full,
     /// The member is not open (any more).
     NotOpen,
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asgi::AppError;
+
+    struct Nothing;
+
+    impl Handler for Nothing {
+        fn receive(&mut self, _: Event<'_>, _: &mut Outbox<'_>) -> Result<(), AppError> {
+            Ok(())
+        }
+    }
+
+    /// Whoever makes this larger pays it for every idle connection.
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection<Nothing>>() <= 344, "{}", size_of::<Connection<Nothing>>());
+        // The handler lives in the room for an exchange, which is the worker's.
+        assert_eq!(size_of::<Connection<[u8; 1000]>>(), size_of::<Connection<Nothing>>());
+    }
 }

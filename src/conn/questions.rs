@@ -36,14 +36,14 @@ impl<H: Handler> Connection<H> {
                     || (self.reads_ahead(config) && self.input.len() < READ_AHEAD)
             }
             Phase::Closing { .. } => false,
-            Phase::Lingering { .. } => true,
+            Phase::Lingering => true,
             Phase::Ended => false,
         }
     }
 
     /// Must the writing side be shut now? True while it lingers; shutting twice is harmless.
     pub fn is_lingering(&self) -> bool {
-        matches!(self.phase, Phase::Lingering { .. })
+        self.phase == Phase::Lingering
     }
 
     /// Do bytes wait for the socket to take them?
@@ -66,10 +66,11 @@ impl<H: Handler> Connection<H> {
     }
 
     fn any_deadline(&self, config: &Config) -> Option<Instant> {
-        if let Phase::Lingering { until, .. } = self.phase {
-            return Some(until);
+        if let (Phase::Lingering, Some(linger)) = (self.phase, &self.lingering) {
+            return Some(linger.until);
         }
-        let write = self.write_blocked.map(|(since, _)| after(since, config.write_timeout));
+        let write =
+            self.write_blocked.as_ref().map(|blocked| after(blocked.since, config.write_timeout));
         let role = match &self.role {
             _ if self.phase != Phase::Active => None,
             Role::Http(role) if self.unread_since.is_none() => role.deadline(config),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::http::Exchange;
 use super::record::Cause;
-use super::{Connection, LINGER, LINGER_BYTES, Phase, Role, Turn};
+use super::{Connection, LINGER, LINGER_BYTES, Lingering, Phase, Role, Turn, WriteBlocked};
 use crate::asgi::{Config, Event, Handler};
 
 /// What a worker lends to one connection after the other, each for its turn: memory that a
@@ -64,7 +64,9 @@ impl<H: Handler> Connection<H> {
             && self.output.is_empty()
         {
             self.phase = if linger && !self.eof {
-                Phase::Lingering { until: turn.env.now + LINGER, left: LINGER_BYTES }
+                let until = turn.env.now + LINGER;
+                self.lingering = Some(Box::new(Lingering { until, left: LINGER_BYTES }));
+                Phase::Lingering
             } else {
                 Phase::Ended
             };
@@ -88,9 +90,11 @@ impl<H: Handler> Connection<H> {
             self.write_blocked = None;
         } else {
             let written = self.output.written();
-            match self.write_blocked {
-                Some((_, before)) if before == written => {}
-                _ => self.write_blocked = Some((turn.env.now, written)),
+            match &mut self.write_blocked {
+                Some(blocked) if blocked.written == written => {}
+                blocked => {
+                    *blocked = Some(Box::new(WriteBlocked { since: turn.env.now, written }));
+                }
             }
         }
         if self.phase == Phase::Active && self.output.len() <= turn.env.config.low_water {

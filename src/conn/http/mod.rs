@@ -49,7 +49,7 @@ pub(super) struct HttpRole<H> {
     /// When the body began, and by when its rate must have been kept.
     body_began: Instant,
     /// Bytes of the body that were dropped after the response was complete.
-    drained: u64,
+    drained: u32,
     /// The request is a HEAD: no answer to it has a body, not even a refusal.
     is_head: bool,
 }
@@ -268,11 +268,12 @@ impl<H: Handler> Connection<H> {
             self.close(Cause::BodyUnread, true);
             return bytes.len();
         };
-        role.drained += piece.consumed as u64;
+        // A read is far below 4 GiB, and so is what is dropped before the connection ends.
+        role.drained = role.drained.saturating_add(piece.consumed as u32);
         if piece.end {
             role.step(Step::BodyComplete);
             role.due = Due::Idle(turn.env.now);
-        } else if role.drained > DRAIN_BODY {
+        } else if u64::from(role.drained) > DRAIN_BODY {
             self.close(Cause::BodyUnread, true);
         } else {
             role.body_progress(turn);
