@@ -2,7 +2,6 @@
 //! connections. Budgets, not wishes: a test fails when one more is needed.
 #![allow(unsafe_code)] // a global allocator cannot be written without; this one only counts
 
-#[allow(dead_code)]
 mod rig;
 
 use std::alloc::{GlobalAlloc, Layout, System};

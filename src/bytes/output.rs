@@ -247,6 +247,7 @@ impl Output {
     ///
     /// One call of the sink per 64 pieces; it stops at the first that is not taken
     /// whole, since asking again would only be told "none now".
+    #[inline(always)]
     pub fn flush(&mut self, sink: &mut dyn Sink) -> io::Result<bool> {
         if self.shared.is_some() {
             return self.flush_segments(sink);

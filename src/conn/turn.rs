@@ -84,7 +84,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// After a flush: how long has the peer taken nothing? Is a `Drain` due?
-    #[inline]
+    #[inline(always)]
     pub(super) fn note_written(&mut self, turn: &mut Turn<'_>) {
         if self.output.is_empty() {
             self.write_blocked = None;
@@ -118,7 +118,7 @@ impl<H: Handler> Connection<H> {
 
     /// Notes when we stop reading and moves the peer's deadlines when we begin again: what it
     /// could not send it is not late with.
-    #[inline]
+    #[inline(always)]
     pub(super) fn note_reading(&mut self, now: Instant, config: &Config) {
         let reads = self.wants_read(config);
         match (reads, self.unread_since) {

@@ -52,7 +52,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// After a callback: the head is on its way; is the response complete, can it still be?
-    #[inline]
+    #[inline(always)]
     pub(in crate::conn) fn settle_http(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let Some(exchange) = &mut role.exchange else { return };

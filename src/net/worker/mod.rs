@@ -114,17 +114,16 @@ struct SocketSink<'a, S> {
 
 impl<S: Stream> Sink for SocketSink<'_, S> {
     fn offer(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        loop {
-            // The edge said so, or nobody has tried yet.
-            if !*self.writable {
-                return Ok(0);
-            }
+        // Until the edge says otherwise, nobody tries.
+        while *self.writable {
             match self.stream.write(parts) {
+                Ok(taken) => return Ok(taken),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => *self.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
+        Ok(0)
     }
 }
 
@@ -297,7 +296,10 @@ impl<W: World, A: App> Worker<W, A> {
                 entry.ready.writable |= readiness.writable;
                 entry.ready.read_closed |= readiness.read_closed;
                 entry.ready.error |= readiness.error;
-                self.run_later(key);
+                if !entry.queued {
+                    entry.queued = true;
+                    self.run_again.push_back(key);
+                }
             }
         }
     }
