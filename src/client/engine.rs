@@ -15,7 +15,7 @@ use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, AppError, Config, Event, Groups, Handler, Outbox, Scope, SendError, State};
 use crate::bytes::pool::Pool;
 use crate::conn::record::{Cause, Deadline};
-use crate::conn::{Compression, Connection, TURN_BUDGET, Turn};
+use crate::conn::{Compression, Connection, Loan, TURN_BUDGET, Turn};
 use crate::http::date::Prefab;
 use crate::http::head::FieldSpan;
 use crate::ws::deflate::Engines;
@@ -170,7 +170,7 @@ pub(super) struct Engine {
     inbox: Arc<Mutex<Inbox>>,
     tools: Tools,
     /// Lent to the connection for its output.
-    scratch: Vec<u8>,
+    loan: Loan<Collector>,
     read: Box<[u8]>,
     /// The peer's end was seen.
     eof: bool,
@@ -218,7 +218,7 @@ impl Engine {
             conn,
             inbox,
             tools,
-            scratch: Vec::new(),
+            loan: Loan::new(0),
             read: vec![0; SCRATCH].into_boxed_slice(),
             eof: false,
             failure: None,
@@ -241,23 +241,23 @@ impl Engine {
 
     /// One turn of the connection, and further ones while it has work.
     fn turn<R>(&mut self, then: impl FnOnce(&mut Connection<Collector>, &mut Turn<'_>) -> R) -> R {
-        let Self { socket, conn, tools, scratch, .. } = self;
+        let Self { socket, conn, tools, loan, .. } = self;
         let mut budget = TURN_BUDGET;
-        conn.begin_turn(scratch);
+        conn.begin_turn(loan);
         let outcome = {
             let (env, fields, state) = tools.env(socket, 0);
             let mut turn = Turn { env, fields, state, observer: None, budget: &mut budget };
             let outcome = then(conn, &mut turn);
-            conn.end_turn(scratch, &mut turn);
+            conn.end_turn(loan, &mut turn);
             outcome
         };
         while conn.has_work(&tools.config) {
             let mut budget = TURN_BUDGET;
-            conn.begin_turn(scratch);
+            conn.begin_turn(loan);
             let (env, fields, state) = tools.env(socket, 0);
             let mut turn = Turn { env, fields, state, observer: None, budget: &mut budget };
             conn.run(&NoApp, &mut turn);
-            conn.end_turn(scratch, &mut turn);
+            conn.end_turn(loan, &mut turn);
         }
         outcome
     }

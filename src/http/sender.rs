@@ -12,6 +12,9 @@ use super::headers::list_elements;
 use super::status::write_status_line;
 use crate::bytes::ascii;
 
+/// Room for the head of most responses (bytes).
+const WHOLE_HEAD: usize = 256;
+
 /// A field as an application sends it: name and value.
 pub type Field<'a> = (&'a [u8], &'a [u8]);
 
@@ -259,6 +262,39 @@ impl Sender {
             _ => self.form = BodyForm::Length(length),
         }
         append_field(out, b"content-length", value)
+    }
+
+    /// Writes a whole response at once: what [`Sender::start`], [`Sender::piece`] and the payload come
+    /// to, for the responses that nearly all are. False if this is not one of them, or if something
+    /// about it is wrong; then `out` holds half a response, the caller truncates it and begins anew.
+    #[inline]
+    pub fn whole(
+        &mut self,
+        out: &mut Vec<u8>,
+        prefab: &Prefab,
+        status: u16,
+        fields: &[Field<'_>],
+        body: &[u8],
+    ) -> bool {
+        let persists = self.request.persist && self.request.version == Version::Http11;
+        if !persists || self.request.is_head {
+            return false;
+        }
+        out.reserve(WHOLE_HEAD + body.len());
+        if self.start(out, prefab, status, fields, false).is_err() {
+            return false;
+        }
+        // An application may have said more of the framing than its fields usually do.
+        if self.form != BodyForm::Undecided || self.upgrade || !self.request.persist {
+            return false;
+        }
+        self.open = false;
+        self.form = BodyForm::Length(0);
+        self.body_bytes = body.len() as u64;
+        write_content_length(out, body.len());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(body);
+        true
     }
 
     /// Announces the next piece of body: closes the head if it is open, and writes what stands
@@ -568,7 +604,15 @@ fn write_content_length(out: &mut Vec<u8>, len: usize) {
 
 /// Appends a number in decimal digits.
 #[inline]
-pub fn write_decimal(out: &mut Vec<u8>, mut number: usize) {
+pub fn write_decimal(out: &mut Vec<u8>, number: usize) {
+    if number < 100 {
+        let digits = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        return if number < 10 { out.push(digits[1]) } else { out.extend_from_slice(&digits) };
+    }
+    write_long_decimal(out, number);
+}
+
+fn write_long_decimal(out: &mut Vec<u8>, mut number: usize) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     loop {
@@ -649,6 +693,50 @@ mod tests {
     }
 
     // [9112-2.3-1] [9112-6.1-7] [9110-6.2-1] [9110-6.2-2]
+    #[test]
+    fn a_whole_response_is_what_its_parts_are() {
+        let requests = [
+            GET,
+            Request { is_head: true, ..GET },
+            Request { persist: false, ..GET },
+            Request { version: Version::Http10, ..GET },
+        ];
+        let fields: [&[Field<'_>]; 5] = [
+            &[],
+            &[(b"content-type", b"text/plain"), (b"a", b"b")],
+            &[(b"content-length", b"3")],
+            &[(b"upgrade", b"x"), (b"date", b"today")],
+            &[(b"a b", b"")],
+        ];
+        let mut taken = 0;
+        for request in requests {
+            for fields in fields {
+                for status in [200, 204, 404, 999, 100] {
+                    for body in ["", "abc", &"long".repeat(300)] {
+                        let mut whole = Sender::new(request);
+                        let mut out = b"before".to_vec();
+                        if whole.whole(&mut out, &prefab(), status, fields, body.as_bytes()) {
+                            let parts = response(request, status, fields, &[body]);
+                            assert_eq!(String::from_utf8(out).unwrap(), format!("before{parts}"));
+                            assert!(!whole.is_open() && !whole.is_short() && whole.persists());
+                            taken += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(taken >= 18, "the common ones are taken: {taken}");
+    }
+
+    #[test]
+    fn numbers_are_written_like_the_plain_twin() {
+        for number in (0..1200).chain([usize::MAX]) {
+            let mut out = Vec::new();
+            write_decimal(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+
     #[test]
     fn http_1_0_gets_no_chunks() {
         let old = Request { version: Version::Http10, ..GET };

@@ -244,7 +244,7 @@ mod tests {
         let head = parse(&mut bytes, &mut Progress::default(), &mut fields, Limits::default())
             .unwrap()
             .unwrap();
-        let framing = framing::decide(head.version, &bytes, &fields).unwrap();
+        let framing = framing::decide(head.version, &head.facts).unwrap();
         assert!(framing.upgrade_websocket);
         check(head.method.of(&bytes), head.version, &framing, Headers::new(&bytes, &fields))
     }

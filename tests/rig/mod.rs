@@ -11,7 +11,9 @@ use oneport::asgi::handle::{Command, Mailbox};
 use oneport::bytes::output::Sink;
 use oneport::bytes::pool::Pool;
 use oneport::conn::record::Record;
-use oneport::conn::{Addresses, Compression, Connection, Delivered, Local, TURN_BUDGET, Turn};
+use oneport::conn::{
+    Addresses, Compression, Connection, Delivered, Loan, Local, TURN_BUDGET, Turn,
+};
 use oneport::http::date::Prefab;
 use oneport::http::head::FieldSpan;
 use oneport::ws::deflate::Engines;
@@ -63,7 +65,7 @@ struct Parts<'a, A: App> {
     conn: &'a mut Option<Connection<A::Handler>>,
     app: &'a A,
     config: &'a Config,
-    scratch: &'a mut Vec<u8>,
+    loan: &'a mut Loan<A::Handler>,
     turn: Turn<'a>,
 }
 
@@ -84,7 +86,7 @@ pub struct Rig<A: App> {
     mailbox: Arc<TestMailbox>,
     shared_mailbox: Arc<dyn Mailbox>,
     groups: Groups,
-    scratch: Vec<u8>,
+    loan: Loan<A::Handler>,
     read: Vec<u8>,
     pub record: Option<Record>,
 }
@@ -115,7 +117,7 @@ impl<A: App> Rig<A> {
             mailbox,
             shared_mailbox,
             groups,
-            scratch: Vec::with_capacity(64 * 1024),
+            loan: Loan::new(64 * 1024),
             read: vec![0; 64 * 1024],
             record: None,
         };
@@ -170,7 +172,7 @@ impl<A: App> Rig<A> {
             conn: &mut self.conn,
             app: &self.app,
             config: &self.config,
-            scratch: &mut self.scratch,
+            loan: &mut self.loan,
             turn: Turn {
                 env: Env {
                     now: self.now,
@@ -197,17 +199,16 @@ impl<A: App> Rig<A> {
         let mut first = Some(then);
         loop {
             let mut budget = 0;
-            let Parts { conn: Some(conn), app, config, scratch, mut turn } =
-                self.parts(&mut budget)
+            let Parts { conn: Some(conn), app, config, loan, mut turn } = self.parts(&mut budget)
             else {
                 return;
             };
-            conn.begin_turn(scratch);
+            conn.begin_turn(loan);
             match first.take() {
                 Some(then) => then(conn, app, &mut turn),
                 None => conn.run(app, &mut turn),
             }
-            conn.end_turn(scratch, &mut turn);
+            conn.end_turn(loan, &mut turn);
             if conn.is_ended() {
                 return self.end();
             }
