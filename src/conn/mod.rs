@@ -139,6 +139,8 @@ pub struct Connection<H> {
     eof: bool,
     /// A `Drain` is to be told in the next run.
     drain_due: bool,
+    /// The server is about to end: what has arrived is served, and the last answer says so.
+    last_call: bool,
     /// The server is ending: no further request.
     draining: bool,
     /// Why it ends; the first reason stays.
@@ -169,6 +171,7 @@ impl<H: Handler> Connection<H> {
             stalled: false,
             eof: false,
             drain_due: false,
+            last_call: false,
             draining: false,
             cause: None,
             code_told: None,
@@ -329,6 +332,12 @@ impl<H: Handler> Connection<H> {
         if self.has_work(turn.env.config) {
             self.run(app, turn);
         }
+    }
+
+    /// The server is about to end: requests that have arrived are still taken, and the last one of
+    /// them is answered with `Connection: close`. [`Connection::shutdown`] follows.
+    pub fn last_call(&mut self) {
+        self.last_call = true;
     }
 
     /// The server is ending: requests in flight are answered, everything else ends.

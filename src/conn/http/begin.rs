@@ -74,7 +74,9 @@ impl<H: Handler> Connection<H> {
             version,
             // [9110-9.1-1]
             is_head: method == b"HEAD",
-            persist: framing.persist && !self.draining,
+            persist: framing.persist
+                && !self.draining
+                && !(self.last_call && is_last(framing.body, rest)),
             te_trailers: framing.te_trailers,
         };
         let handler = self.call_app(app, method, version, &target, head_bytes, turn);
@@ -232,6 +234,15 @@ impl<H: Handler> Connection<H> {
         }
         self.role = Role::WebSocket(Box::new(role));
         self.tell_websocket(Event::WebSocketConnect, turn);
+    }
+}
+
+/// Is nothing behind this request in what has arrived? Where a chunked body ends is not known yet.
+fn is_last(body: Body, rest: &[u8]) -> bool {
+    match body {
+        Body::Empty => rest.is_empty(),
+        Body::Length(length) => rest.len() as u64 <= length,
+        Body::Chunked => false,
     }
 }
 
