@@ -35,7 +35,7 @@ for target in "${targets[@]}"; do
     rm -rf target/merged
     mkdir -p target/merged
     cargo fuzz run --fuzz-dir . -s "$sanitizer" "$target" target/merged "corpus/$target" "$found" -- \
-      -merge=1 -max_len=4096 -verbosity=0 >/dev/null 2>&1
+      -set_cover_merge=1 -max_len=512 -verbosity=0 >/dev/null 2>&1
     rm -rf "corpus/$target" "$found"
     mv target/merged "corpus/$target"
     echo "corpus: $(find "corpus/$target" -type f | wc -l) inputs"
