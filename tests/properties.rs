@@ -75,6 +75,18 @@ proptest! {
         prop_assert_eq!(told_by_frames(&pieces), expect);
     }
 
+    /// What the fuzz target `connection` does, with fewer and poorer steps.
+    #[test]
+    fn any_steps_are_told_and_answered_alike_however_the_bytes_are_split(
+        steps in proptest::collection::vec(
+            (any::<u8>(), proptest::collection::vec(any::<u8>(), 0..120)),
+            0..12,
+        ),
+    ) {
+        let steps: Vec<_> = steps.iter().map(|(what, bytes)| (*what, &bytes[..])).collect();
+        rig::steps::any_steps(&steps);
+    }
+
     #[test]
     fn any_bytes_in_any_two_pieces_tell_the_same(
         bytes in proptest::collection::vec(any::<u8>(), 0..400),

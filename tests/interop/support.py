@@ -33,18 +33,20 @@ def eventually(condition, within=PATIENCE):
 class Process:
     """A program whose lines of standard error are at hand."""
 
-    def __init__(self, *command):
+    def __init__(self, *command, log=None):
+        """`log` is what RUST_LOG asks for; without it nothing is."""
         self.name = os.path.basename(command[0])
         self.lines = []  # of standard error
         self._silent = False  # there will be no more lines
         self._said = threading.Condition()
+        environment = {name: value for name, value in os.environ.items() if name != "RUST_LOG"}
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env={name: value for name, value in os.environ.items() if name != "RUST_LOG"},
+            env=environment | ({"RUST_LOG": log} if log else {}),
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -143,8 +145,11 @@ class Testbed(Process):
 
     __test__ = False  # not a class of tests, whatever its name
 
-    def __init__(self, *flags):
-        super().__init__(BINARY, "--port", "0", *flags)
+    def __init__(self, *flags, descriptors=None, log=None):
+        command = [BINARY, "--port", "0", *flags]
+        if descriptors:
+            command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$0" "$@"', *command]
+        super().__init__(*command, log=log)
         match = self.first_line(r"listening on http://127\.0\.0\.1:(\d+)")
         self.port = int(match[1])
         self.url = f"http://{HOST}:{self.port}"

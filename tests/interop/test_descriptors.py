@@ -5,16 +5,7 @@ import socket
 import subprocess
 import time
 
-import support
-from support import HOST, Testbed, eventually
-
-
-def limited(tmp_path, monkeypatch, descriptors):
-    """Makes testbeds start with so few descriptors."""
-    wrapper = tmp_path / "testbed"
-    wrapper.write_text(f'#!/bin/sh\nulimit -n {descriptors}\nexec "{support.BINARY}" "$@"\n')
-    wrapper.chmod(0o755)
-    monkeypatch.setattr(support, "BINARY", str(wrapper))
+from support import BINARY, HOST, Testbed, eventually
 
 
 def cpu_seconds(pid):
@@ -28,9 +19,8 @@ def get(client):
     return client.recv(4096)
 
 
-def test_out_of_descriptors(tmp_path, monkeypatch):
-    limited(tmp_path, monkeypatch, 40)
-    with Testbed() as testbed:
+def test_out_of_descriptors():
+    with Testbed(descriptors=40) as testbed:
         first = socket.create_connection((HOST, testbed.port), timeout=20)
         assert get(first).startswith(b"HTTP/1.1 200 ")
         # More than it has descriptors for; the system queues the others.
@@ -49,11 +39,9 @@ def test_out_of_descriptors(tmp_path, monkeypatch):
         eventually(lambda: testbed.stats()["connections"]["now"] == 1)
 
 
-def test_too_few_descriptors_to_start(tmp_path, monkeypatch):
-    limited(tmp_path, monkeypatch, 4)
-    ended = subprocess.run(
-        [support.BINARY, "--port", "0"], capture_output=True, text=True, timeout=20, check=False
-    )
+def test_too_few_descriptors_to_start():
+    command = ["sh", "-c", 'ulimit -n 4; exec "$0" --port 0', BINARY]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode not in (0, 2)
     lines = ended.stderr.strip().splitlines()
     assert len(lines) == 1, lines

@@ -1,6 +1,8 @@
 //! A connection on a bench: no socket, no thread, a clock that the test moves.
 #![allow(dead_code, unreachable_pub)] // each test file uses its own part
 
+pub mod steps;
+
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -310,6 +312,10 @@ impl<A: App> Rig<A> {
         delivered
     }
 
+    pub fn last_call(&mut self) {
+        self.turn(|conn, _, _| conn.last_call());
+    }
+
     pub fn shutdown(&mut self) {
         self.turn(|conn, _, turn| conn.shutdown(turn));
     }
@@ -411,31 +417,4 @@ pub fn told_by_frames(pieces: &[&[u8]]) -> Vec<String> {
     rig.end();
     let told = told.lock().unwrap();
     told.clone()
-}
-
-/// Steps of a fuzzer: each a number that says what happens, and bytes.
-pub fn any_steps(steps: &[(u8, &[u8])]) {
-    let mut rig = Rig::new(echo_app());
-    for (what, bytes) in steps {
-        match what % 16 {
-            0 => _ = rig.feed(&upgrade("/")),
-            1 => _ = rig.feed(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            2 => _ = rig.feed(&frame(bytes.first().copied().unwrap_or(0x81), bytes)),
-            3 => rig.peer.room = 0,
-            4 => rig.drain(bytes.len() * 1000),
-            5 => rig.drain(usize::MAX),
-            6 => rig.advance(Duration::from_millis(u64::from(*what) * 100)),
-            7 => rig.eof(),
-            8 => rig.shutdown(),
-            9 => _ = rig.publish_to_it(&publication(&String::from_utf8_lossy(bytes))),
-            10 => bytes.iter().for_each(|byte| _ = rig.feed(&[*byte])),
-            _ => _ = rig.feed(bytes),
-        }
-        if rig.is_open() {
-            assert!(rig.conn().bytes_held() < 2 << 20, "memory stays within the limits");
-        }
-        rig.effects.clear();
-    }
-    rig.end();
-    assert!(rig.record.is_some());
 }

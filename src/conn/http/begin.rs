@@ -15,7 +15,7 @@ use crate::http::framing::{self, Body, Framing};
 use crate::http::head::{FieldSpan, Head, Span};
 use crate::http::headers::Headers;
 use crate::http::sender::Request;
-use crate::http::target::{self, PathBuffer, Target};
+use crate::http::target::{self, Target};
 use crate::http::{Error, Version};
 use crate::ws::extension::{self, Agreed, Deflate};
 use crate::ws::handshake;
@@ -84,7 +84,9 @@ impl<H: Handler> Connection<H> {
             version,
             // [9110-9.1-1]
             is_head,
-            persist: framing.persist && !self.draining,
+            persist: framing.persist
+                && !self.draining
+                && !(self.last_call && is_last(framing.body, rest)),
             te_trailers: framing.te_trailers,
         };
         let Role::Http(role) = &mut self.role else { return 0 };
@@ -92,11 +94,9 @@ impl<H: Handler> Connection<H> {
         exchange.side = HttpSide::new(request);
         exchange.request = request;
         exchange.expecting = framing.expect_continue;
-        let mut buffer = PathBuffer::default();
-        let path = if head.plain_path {
-            target::plain_path(head_bytes, head.target, &mut buffer)
-        } else {
-            target::decode_path(target.path())
+        let path = match head.plain_path {
+            true => target::plain_path(raw_target),
+            false => target::decode_path(target.path()),
         };
         let method = method_text(method);
         let scope = Scope::Http(HttpScope {
@@ -228,6 +228,15 @@ impl<H: Handler> Connection<H> {
         }
         self.role = Role::WebSocket(Box::new(role));
         self.tell_websocket(Event::WebSocketConnect, turn);
+    }
+}
+
+/// Is nothing behind this request in what has arrived? Where a chunked body ends is not known yet.
+fn is_last(body: Body, rest: &[u8]) -> bool {
+    match body {
+        Body::Empty => rest.is_empty(),
+        Body::Length(length) => rest.len() as u64 <= length,
+        Body::Chunked => false,
     }
 }
 

@@ -176,7 +176,8 @@ impl<H: Handler> Connection<H> {
             // [9112-9.3-3]
             self.close(Cause::BodyUnread, true);
         } else if !persists || self.draining {
-            let cause = if self.draining { Cause::Shutdown } else { Cause::NotPersistent };
+            let ending = self.draining || self.last_call;
+            let cause = if ending { Cause::Shutdown } else { Cause::NotPersistent };
             // [9112-9.6-2] [9112-9.6-5]
             self.close(cause, true);
         }

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use super::commands::{Mail, WorkerMailbox};
 use super::lifespan::{LIFESPAN_KEY, Lifespan};
+use super::listener::BACKLOG;
 use super::log_observer::LogObserver;
 use super::slab::{Key, Slab};
 use super::stats::Stats;
@@ -44,6 +45,8 @@ use crate::ws::deflate::Engines;
 const SCRATCH: usize = 64 * 1024;
 /// Connections accepted in one turn of the loop.
 const ACCEPTS: usize = 64;
+/// How often that is done at the end of the server: for as many as the system lets wait.
+const LAST_ACCEPTS: usize = BACKLOG as usize / ACCEPTS + 1;
 /// Reads of one connection in one turn of the loop.
 const READS: usize = 16;
 /// After the system ran out of descriptors: when to try again.
@@ -514,7 +517,12 @@ impl<W: World, A: App> Worker<W, A> {
         }
         // Who waits was promised an answer by the system: take them in, then close the door.
         self.acceptable = true;
-        self.accept();
+        for _ in 0..LAST_ACCEPTS {
+            if !self.acceptable || self.accept_retry.is_some() {
+                break;
+            }
+            self.accept();
+        }
         self.world.stop_accepting();
         self.acceptable = false;
         self.accept_retry = None;
@@ -525,6 +533,7 @@ impl<W: World, A: App> Worker<W, A> {
             if let Some(entry) = self.connections.get_mut(key) {
                 entry.ready.readable = true;
             }
+            self.enter(key, |conn, _| conn.last_call());
             self.serve(key);
             self.enter(key, |conn, turn| conn.shutdown(turn));
         }
