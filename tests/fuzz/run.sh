@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 seconds=${1:-15}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(head chunked frames handshake connection)
+[ ${#targets[@]} -gt 0 ] || targets=(head chunked frames handshake connection inflate)
 command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --version 0.13.2 --locked
 for target in "${targets[@]}"; do
   echo "== fuzz $target, $seconds s"
