@@ -152,7 +152,7 @@ fn windows_of_every_size_each_way() {
                 assert_eq!(bits, 8, "only what zlib cannot do is declined");
                 continue;
             };
-            assert_eq!(agreed.contains(&format!("server_max_window_bits={bits}")), bits < 15);
+            assert!(agreed.contains(&format!("server_max_window_bits={bits}")), "who asks is told");
             let mut peer = Peer::new(15, bits, takeover, takeover);
             // The noise comes again at a distance that only a larger window reaches.
             let far = [noise(1 << bits), text(500), noise(1 << bits), text(5000)].concat();

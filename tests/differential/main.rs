@@ -8,6 +8,8 @@ mod requests;
 #[path = "../rig/mod.rs"]
 mod rig;
 
+#[cfg(feature = "deflate")]
+mod inflate;
 #[path = "../cases/row.rs"]
 #[allow(dead_code)] // only inputs and names are of use here
 mod row;
@@ -171,4 +173,35 @@ fn mutated_requests_are_read_like_hyper_does_but_for_the_known_differences() {
     );
     assert!(alike > 1_000, "{alike}");
     assert!(seen.iter().all(|&count| count > 0), "every row is met: {seen:?}");
+}
+
+#[test]
+#[cfg(feature = "deflate")]
+fn compressed_payloads_are_read_alike_by_bare_flate2() {
+    use flate2::{Compress, Compression, FlushCompress};
+    let mut random = Random(7692);
+    let (mut messages, mut refused) = (0, 0);
+    for round in 0..20_000 {
+        let words = ["over ", "and ", "again ", "x"];
+        let text: String = (0..random.below(200)).map(|_| words[random.below(4)]).collect();
+        let mut payload = Vec::with_capacity(4096);
+        let mut compress = Compress::new(Compression::new(random.below(10) as u32), false);
+        let history = if round % 2 == 0 { &b""[..] } else { b"over and over and over again" };
+        if !history.is_empty() {
+            compress.set_dictionary(history).expect("a raw stream takes a dictionary");
+        }
+        compress.compress_vec(text.as_bytes(), &mut payload, FlushCompress::Sync).unwrap();
+        payload.truncate(payload.len() - 4);
+        if round % 3 > 0 {
+            mutate(&mut payload, &mut random);
+        }
+        let limit = random.below(text.len() + 100);
+        let cuts = (random.below(4096), random.below(4096));
+        if inflate::check(&payload, history, limit, cuts) {
+            messages += 1;
+        } else {
+            refused += 1;
+        }
+    }
+    assert!(messages > 3_000 && refused > 3_000, "{messages} and {refused}");
 }

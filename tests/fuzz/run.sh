@@ -12,7 +12,7 @@ cd "$(dirname "$0")"
 seconds=${1:-15}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(head chunked frames handshake connection)
+[ ${#targets[@]} -gt 0 ] || targets=(head chunked frames handshake connection inflate)
 sanitizer=${SANITIZER:-none}
 if [ "$sanitizer" != none ]; then
   export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$PWD/target/$sanitizer
