@@ -4,6 +4,7 @@
 #
 #   benches/instructions.sh            all scenarios
 #   benches/instructions.sh get        one, and where its instructions go
+#   benches/instructions.sh --brief get httparse-1    some, only counted
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v valgrind >/dev/null || { echo "instructions: valgrind is missing (apt-get install valgrind)" >&2; exit 1; }
@@ -18,13 +19,19 @@ count() { # scenario runs
     sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
 }
 
-for scenario in ${1:-get get16 echo echo16}; do
+brief=
+if [ "${1-}" = --brief ]; then
+  brief=1
+  shift
+fi
+[ $# -gt 0 ] || { brief=1; set -- get get16 echo echo16; }
+for scenario in "$@"; do
   per=1
   case $scenario in *16) per=16 ;; esac
   few=$(count "$scenario" 1000)
   many=$(count "$scenario" 3000)
   echo "$scenario $(((many - few) / 2000 / per))"
-  if [ $# -gt 0 ]; then
+  if [ -z "$brief" ]; then
     callgrind_annotate "$out/$scenario.3000" 2>/dev/null | grep -E '^ *[0-9,]+ \(' | head -n 30
   fi
 done

@@ -27,7 +27,7 @@ fn head_parsing(criterion: &mut Criterion) {
                 let head = head::parse(input, &mut progress, &mut fields, Limits::default())
                     .expect("the heads are valid")
                     .expect("and complete");
-                let framing = framing::decide(head.version, input, &fields);
+                let framing = framing::decide(head.version, &head.facts);
                 let _ = black_box(framing.expect("and their framing is sound"));
             }
         });

@@ -11,7 +11,7 @@ fn floor(module: &str) -> Option<usize> {
         "asgi" => 2,
         "conn" | "groups" => 3,
         "net" => 4,
-        "client" => 5,
+        "client" | "cli" => 5,
         _ => return None,
     })
 }

@@ -1,4 +1,5 @@
-//! Properties: whatever the message, however it is fragmented and split, it arrives as sent.
+//! Properties: whatever the message, however it is fragmented, split or compressed, it arrives as
+//! sent, in either role.
 
 #[path = "rig/mod.rs"]
 mod rig;
@@ -6,6 +7,10 @@ mod rig;
 use proptest::prelude::*;
 
 use rig::{frame, told_by_frames};
+
+#[cfg(feature = "deflate")]
+#[path = "properties/roles.rs"]
+mod roles;
 
 /// A message with the places where it is cut into fragments.
 fn message() -> impl Strategy<Value = (bool, Vec<u8>, Vec<usize>)> {

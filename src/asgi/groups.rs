@@ -161,6 +161,7 @@ fn compressed_frame(
     let length = deflater.deflate_alone(payload, engines, &mut packed);
     let frame = length.map(|length| {
         let mut frame = Vec::with_capacity(length + 10);
+        // [7692-6.1-1]
         let header = Header { rsv1: true, len: length as u64, ..header };
         sender::encode_frame(&mut frame, header, &packed[..length]);
         Arc::new(frame) as SharedBytes

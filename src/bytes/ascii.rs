@@ -4,8 +4,13 @@
 //! or a field name is made of), `VCHAR` (visible ASCII), and what a field value may hold. A
 //! parser spends its time asking "where does this run of allowed bytes end?". The functions
 //! named `*_end` answer that eight bytes at a time: a word of eight bytes is tested with a few
-//! additions and masks ("SIMD within a register"), and only a word that contains an unusual
-//! byte is looked at byte by byte.
+//! additions and masks ("SIMD within a register"), and only where it contains an unusual byte is it
+//! looked at byte by byte.
+//!
+//! How a word is tested: byte by byte, `w - 0x20` has its high bit set if w is below 0x20, `w + 1`
+//! if w is 0x7f, and w itself if w is 0x80 or above. Carries and borrows run upwards only, so what
+//! they spoil lies above a byte that is marked rightly: *is there any mark, and where is the lowest*
+//! may be read from a word of marks, and nothing else. That is all that a scan asks.
 
 /// For each byte: 0 if it is no `tchar` (RFC 9110 §5.6.2), else the byte in lower case.
 ///
@@ -53,7 +58,8 @@ pub const fn is_tchar(byte: u8) -> bool {
 /// Is this a token: at least one `tchar` and nothing else (RFC 9110 §5.6.2)?
 #[inline]
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_tchar(byte))
+    let usual = marked(bytes, 0, unusual_in_name);
+    !bytes.is_empty() && (usual == bytes.len() || bytes[usual..].iter().all(|&byte| is_tchar(byte)))
 }
 
 /// May this byte stand in a field value (RFC 9110 §5.5)?
@@ -83,76 +89,97 @@ pub fn is_field_value(bytes: &[u8]) -> bool {
     field_value_end(bytes, 0) == bytes.len()
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
+const HIGH: u64 = each(0x80);
 
-/// High bit set in every byte of `word` that is below `limit` (limit at most 128).
-///
-/// The classic `(word - limit*ONES) & !word & HIGH`: a borrow may mark a byte *above* a true
-/// one as well, so only "is there any, and where is the lowest" may be read from it, which is
-/// all that the callers do.
-#[inline]
-const fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(ONES * limit as u64) & !word & HIGH
+/// This byte in each of the eight places of a word.
+const fn each(byte: u8) -> u64 {
+    0x0101_0101_0101_0101 * byte as u64
 }
 
-/// High bit set in every byte of `word` that equals `byte` (lowest mark is exact).
-#[inline]
-const fn equal(word: u64, byte: u8) -> u64 {
-    below(word ^ (ONES * byte as u64), 1)
+/// Marks every byte of `word` that is not from `low` to 0x7e, by its high bit.
+#[inline(always)]
+const fn not_up_to_tilde(word: u64, low: u8) -> u64 {
+    (word.wrapping_sub(each(low)) | word.wrapping_add(each(1)) | word) & HIGH
 }
 
-#[inline]
-fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
-    let chunk = bytes.get(at..at + 8)?;
-    Some(u64::from_le_bytes(chunk.try_into().expect("a range of eight bytes")))
+/// Marks every byte of `word` but those of which nearly all paths are made: visible ASCII without
+/// `?` and without the punctuation before `-`.
+#[inline(always)]
+const fn unusual_in_path(word: u64) -> u64 {
+    let question = (word ^ each(b'?')).wrapping_sub(each(1)) & HIGH;
+    not_up_to_tilde(word, b'-') | question
 }
 
-/// High bit set in every byte of `word` that lies from `low` to `high`; exact if all bytes of
-/// `word` are below 0x80, as `high` is.
-#[inline]
-const fn within(word: u64, low: u8, high: u8) -> u64 {
-    let from_low = word.wrapping_add(ONES * (0x80 - low as u64));
-    let above_high = word.wrapping_add(ONES * (0x7f - high as u64));
-    from_low & !above_high & HIGH
-}
-
-/// High bit set in every byte of `word` but those that are a letter, a digit or a hyphen, of which nearly
-/// all field names are made (the lowest mark is exact).
-#[inline]
+/// Marks every byte of `word` but those of which nearly all field names are made: letters and
+/// hyphens. A letter in lower case has one bit more: "A" is 0x41, "a" 0x61.
+#[inline(always)]
 const fn unusual_in_name(word: u64) -> u64 {
-    // In lower case by one bit: "A" 0x41 to "a" 0x61; digits and "-" have that bit already. What
-    // gets into the set by it must have been a control byte, which is marked apart.
-    let lower = (word | (ONES * 0x20)) & !HIGH;
-    let usual = within(lower, b'a', b'z') | within(lower, b'0', b'9') | within(lower, b'-', b'-');
-    (!usual | word | below(word, 0x20)) & HIGH
+    let lower = word | each(0x20);
+    // With what is missing to 0x80 added, the high bit tells what is at or above.
+    let from_a = lower.wrapping_add(each(0x80 - b'a'));
+    let above_z = lower.wrapping_add(each(0x7f - b'z'));
+    let no_hyphen = (word ^ each(b'-')).wrapping_add(each(0x7f));
+    (((above_z | !from_a) & no_hyphen) | word) & HIGH
+}
+
+/// The place in a word of its lowest mark.
+#[inline(always)]
+const fn place(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize
+}
+
+/// The position of the first byte at or after `from` that is marked; the length of `bytes` if none
+/// is. A zero must be marked.
+#[inline(always)]
+fn marked(bytes: &[u8], from: usize, marks: impl Fn(u64) -> u64) -> usize {
+    let mut rest = &bytes[from..];
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let marks = marks(u64::from_le_bytes(*chunk));
+        if marks != 0 {
+            return bytes.len() - rest.len() + place(marks);
+        }
+        rest = after;
+    }
+    let left = rest.len();
+    if left == 0 {
+        return bytes.len();
+    }
+    // Fewer than eight bytes: the last eight of all, without those that were looked at before.
+    // Zeros come in from above, which stand for the end.
+    let word = match bytes.last_chunk::<8>() {
+        Some(chunk) => u64::from_le_bytes(*chunk) >> (8 * (8 - left)),
+        None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    };
+    bytes.len() - left + place(marks(word))
 }
 
 /// Turns a token at the beginning of `bytes` into lower case, in place; tells where it ends: the
 /// position of the first byte that is no `tchar`.
-#[inline]
+#[inline(always)]
 pub fn lower_token(bytes: &mut [u8]) -> usize {
-    let mut at = 0;
-    while let Some(chunk) = bytes.get_mut(at..at + 8) {
-        let chunk: &mut [u8; 8] = chunk.try_into().expect("a range of eight bytes");
+    let mut rest = &mut *bytes;
+    let mut end = 0;
+    while let Some((chunk, after)) = rest.split_first_chunk_mut::<8>() {
         let word = u64::from_le_bytes(*chunk);
         let marks = unusual_in_name(word);
-        if marks == 0 {
-            *chunk = (word | (ONES * 0x20)).to_le_bytes();
-            at += 8;
-            continue;
+        // All bits below the byte with the lowest mark; all, if there is none. The hyphen has the
+        // bit already.
+        let usual = ((marks & marks.wrapping_neg()) >> 7).wrapping_sub(1);
+        *chunk = (word | (each(0x20) & usual)).to_le_bytes();
+        if marks != 0 {
+            end += place(marks);
+            // What ends a name nearly always.
+            let colon = (word >> (8 * place(marks))) as u8 == b':';
+            return if colon { end } else { lower_bytes(bytes, end) };
         }
-        let usual = marks.trailing_zeros() & !7;
-        let keep = u64::MAX << usual;
-        *chunk = (((word | (ONES * 0x20)) & !keep) | (word & keep)).to_le_bytes();
-        at += (usual / 8) as usize;
-        let lower = TCHAR_LOWER[usize::from(bytes[at])];
-        if lower == 0 {
-            return at;
-        }
-        bytes[at] = lower;
-        at += 1;
+        end += 8;
+        rest = after;
     }
+    lower_bytes(bytes, end)
+}
+
+/// As [`lower_token`], byte by byte, from `at` on.
+fn lower_bytes(bytes: &mut [u8], mut at: usize) -> usize {
     while let Some(byte) = bytes.get_mut(at) {
         let lower = TCHAR_LOWER[usize::from(*byte)];
         if lower == 0 {
@@ -167,36 +194,49 @@ pub fn lower_token(bytes: &mut [u8]) -> usize {
 /// The position of this byte, for short slices: without the preparation that pays for long ones.
 #[inline]
 pub fn position(bytes: &[u8], byte: u8) -> Option<usize> {
-    let mut at = 0;
-    while let Some(word) = word_at(bytes, at) {
-        let marks = equal(word, byte);
+    let mut rest = bytes;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let differs = u64::from_le_bytes(*chunk) ^ each(byte);
+        let marks = differs.wrapping_sub(each(1)) & !differs & HIGH;
         if marks != 0 {
-            return Some(at + (marks.trailing_zeros() / 8) as usize);
+            return Some(bytes.len() - rest.len() + place(marks));
         }
-        at += 8;
+        rest = after;
     }
-    bytes[at..].iter().position(|&other| other == byte).map(|found| at + found)
+    let at = rest.iter().position(|&other| other == byte)?;
+    Some(bytes.len() - rest.len() + at)
 }
 
 /// The position of the first byte at or after `from` that may not stand in a field value:
 /// normally the CR that ends the line. The length of `bytes` if there is none.
-#[inline]
+#[inline(always)]
 pub fn field_value_end(bytes: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while let Some(word) = word_at(bytes, at) {
-        // A control byte (below 0x20) or DEL. A tab is one of them too and is sorted out below.
-        let marks = below(word, 0x20) | equal(word, 0x7f) | equal(word, 0x85);
-        if marks != 0 {
-            let first = at + (marks.trailing_zeros() / 8) as usize;
-            let harmless = bytes[first] == b'\t' || bytes[first] == 0x85;
-            if !harmless || is_next_line(bytes, first) {
-                return first;
-            }
-            at = first + 1;
-            continue;
-        }
-        at += 8;
+    let mut rest = &bytes[from..];
+    // A long value is passed in steps of sixteen bytes, each a loop that the compiler turns into
+    // vector instructions: it asks only whether there is a mark, not where.
+    while let Some((window, after)) = rest.split_first_chunk::<16>()
+        && printable(window)
+    {
+        rest = after;
     }
+    let at = bytes.len() - rest.len();
+    let at = marked(bytes, at, |word| not_up_to_tilde(word, b' '));
+    match bytes.get(at) {
+        Some(b'\t' | 0x80..) => unusual_value_end(bytes, at),
+        _ => at,
+    }
+}
+
+/// Are these all from 0x20 to 0x7e?
+#[inline(always)]
+fn printable(window: &[u8; 16]) -> bool {
+    window.iter().fold(true, |all, &byte| all & (byte.wrapping_sub(b' ') <= b'~' - b' '))
+}
+
+/// As [`field_value_end`], where a tab or something beyond ASCII was found.
+#[cold]
+fn unusual_value_end(bytes: &[u8], from: usize) -> usize {
+    let mut at = from;
     while at < bytes.len() && is_field_byte(bytes[at]) && !is_next_line(bytes, at) {
         at += 1;
     }
@@ -207,18 +247,15 @@ pub fn field_value_end(bytes: &[u8], from: usize) -> usize {
 /// (0x21 to 0x7e): normally the space that ends the request target.
 #[inline]
 pub fn visible_end(bytes: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while let Some(word) = word_at(bytes, at) {
-        let marks = below(word, 0x21) | equal(word, 0x7f) | (word & HIGH);
-        if marks != 0 {
-            return at + (marks.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while at < bytes.len() && matches!(bytes[at], 0x21..=0x7e) {
-        at += 1;
-    }
-    at
+    marked(bytes, from, |word| not_up_to_tilde(word, b'!'))
+}
+
+/// The position of the first byte at or after `from` that is not usual in a path: not among those
+/// from 0x2d to 0x7e, or a `?`. If it is a space, then what stands before it is visible ASCII and
+/// has no `?`, no `#` and no `%`.
+#[inline(always)]
+pub fn usual_path_end(bytes: &[u8], from: usize) -> usize {
+    marked(bytes, from, unusual_in_path)
 }
 
 /// Why a run of digits is not a number we take.
@@ -307,6 +344,34 @@ mod tests {
                             plain_end(&bytes, from, |b| matches!(b, 0x21..=0x7e)),
                             "{byte:#x} at {place}"
                         );
+                        assert_eq!(
+                            usual_path_end(&bytes, from),
+                            plain_end(&bytes, from, |b| matches!(b, 0x2d..=0x7e) && b != b'?'),
+                            "{byte:#x} at {place}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_of_bytes_in_short_slices_are_classified_like_the_plain_twin() {
+        for len in 1..=9 {
+            for first in 0..=255u8 {
+                for second in
+                    [0, 9, 0x1f, 0x20, 0x2c, 0x2d, b'?', 0x7e, 0x7f, 0x80, 0x85, 0xc2, 0xff]
+                {
+                    let mut bytes = vec![b'a'; len];
+                    bytes[len / 2] = first;
+                    bytes[len - 1] = second;
+                    for from in 0..=len {
+                        let value =
+                            |at: &usize| !is_field_byte(bytes[*at]) || is_next_line(&bytes, *at);
+                        let end = (from..len).find(value).unwrap_or(len);
+                        assert_eq!(field_value_end(&bytes, from), end, "{bytes:x?} from {from}");
+                        let visible = plain_end(&bytes, from, |b| matches!(b, 0x21..=0x7e));
+                        assert_eq!(visible_end(&bytes, from), visible, "{bytes:x?} from {from}");
                     }
                 }
             }
@@ -335,6 +400,8 @@ mod tests {
                 for filler in *b"aZ9-_!" {
                     let mut bytes = [filler; 19];
                     bytes[place] = byte;
+                    let token = bytes.iter().all(|&b| is_tchar(b));
+                    assert_eq!(is_token(&bytes), token, "{byte:#x} at {place}");
                     bytes[18] = b':';
                     let mut twin = bytes;
                     assert_eq!(lower_token(&mut bytes), plain(&mut twin), "{byte:#x} at {place}");

@@ -56,14 +56,22 @@ struct Segment {
     before: usize,
 }
 
+/// Segments between owned bytes. Few connections have any, so they are behind a pointer.
+#[derive(Default)]
+struct Shared {
+    segments: VecDeque<Segment>,
+    /// Bytes of them that wait.
+    len: usize,
+}
+
 /// The queue of one connection.
 #[derive(Default)]
 pub struct Output {
     owned: Vec<u8>,
     /// Owned bytes before this are gone.
     sent: usize,
-    shared: VecDeque<Segment>,
-    shared_len: usize,
+    /// None if there are no segments.
+    shared: Option<Box<Shared>>,
     /// `owned` is the worker's scratch buffer.
     lent: bool,
     /// Bytes that left, ever.
@@ -87,7 +95,20 @@ impl Output {
     /// Bytes that wait.
     #[inline]
     pub fn len(&self) -> usize {
-        self.owned.len() - self.sent + self.shared_len
+        self.owned.len() - self.sent + self.shared_len()
+    }
+
+    #[inline]
+    fn shared_len(&self) -> usize {
+        self.shared.as_ref().map_or(0, |shared| shared.len)
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.shared.iter().flat_map(|shared| &shared.segments)
+    }
+
+    fn segments_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
+        self.shared.iter_mut().flat_map(|shared| &mut shared.segments)
     }
 
     /// From here on the queue is made of frames, each appended whole; `measure` tells the
@@ -113,7 +134,7 @@ impl Output {
     fn insert_at(&mut self, offset: usize, bytes: &[u8]) {
         let (mut at, mut passed) = (self.sent, 0);
         let mut index = None;
-        for (number, segment) in self.shared.iter().enumerate() {
+        for (number, segment) in self.segments().enumerate() {
             let owned = segment.before - at;
             if offset <= passed + owned {
                 index = Some((number, at + offset.saturating_sub(passed)));
@@ -125,10 +146,10 @@ impl Output {
         // Behind all segments: in the owned tail.
         let (first, place) = index.unwrap_or_else(|| {
             let place = at.saturating_add(offset.saturating_sub(passed)).min(self.owned.len());
-            (self.shared.len(), place)
+            (usize::MAX, place)
         });
         self.owned.splice(place..place, bytes.iter().copied());
-        for segment in self.shared.iter_mut().skip(first) {
+        for segment in self.segments_mut().skip(first) {
             segment.before += bytes.len();
         }
     }
@@ -148,7 +169,7 @@ impl Output {
     /// Bytes of memory this connection holds for itself.
     pub fn bytes_held(&self) -> usize {
         let owned = if self.lent { 0 } else { self.owned.capacity() };
-        owned + self.shared_len
+        owned + self.shared_len()
     }
 
     /// The owned tail, for encoders that append to it.
@@ -167,7 +188,7 @@ impl Output {
     /// Takes back what was appended since `mark`.
     pub fn truncate(&mut self, mark: usize) {
         debug_assert!(mark >= self.sent, "bytes behind the mark have left already");
-        debug_assert!(self.shared.back().is_none_or(|last| last.before <= mark));
+        debug_assert!(self.segments().all(|segment| segment.before <= mark));
         self.owned.truncate(mark);
     }
 
@@ -183,12 +204,10 @@ impl Output {
         if slice.len() <= COPY_SHARED_UP_TO {
             self.owned.extend_from_slice(slice);
         } else {
-            self.shared_len += slice.len();
-            self.shared.push_back(Segment {
-                bytes: Arc::clone(bytes),
-                sent: 0,
-                before: self.owned.len(),
-            });
+            let before = self.owned.len();
+            let shared = self.shared.get_or_insert_default();
+            shared.len += slice.len();
+            shared.segments.push_back(Segment { bytes: Arc::clone(bytes), sent: 0, before });
         }
     }
 
@@ -228,8 +247,9 @@ impl Output {
     ///
     /// One call of the sink per 64 pieces; it stops at the first that is not taken
     /// whole, since asking again would only be told "none now".
+    #[inline(always)]
     pub fn flush(&mut self, sink: &mut dyn Sink) -> io::Result<bool> {
-        if !self.shared.is_empty() {
+        if self.shared.is_some() {
             return self.flush_segments(sink);
         }
         let offered = self.owned.len() - self.sent;
@@ -265,8 +285,7 @@ impl Output {
             self.owned = Vec::new();
         }
         self.sent = 0;
-        self.shared = VecDeque::new();
-        self.shared_len = 0;
+        self.shared = None;
     }
 
     /// Borrows the worker's scratch buffer for this turn if the connection has none of its own.
@@ -312,10 +331,10 @@ impl Output {
         }
         let mut own = pool.take();
         own.extend_from_slice(&self.owned[self.sent..]);
-        for segment in &mut self.shared {
-            segment.before -= self.sent;
+        let sent = std::mem::take(&mut self.sent);
+        for segment in self.segments_mut() {
+            segment.before -= sent;
         }
-        self.sent = 0;
         self.owned.clear();
         std::mem::swap(&mut self.owned, scratch);
         self.owned = own;
@@ -325,7 +344,7 @@ impl Output {
     fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut count = 0;
         let mut at = self.sent;
-        for segment in &self.shared {
+        for segment in self.segments() {
             if count + 2 > slices.len() {
                 return count;
             }
@@ -348,7 +367,7 @@ impl Output {
     #[inline]
     fn consume(&mut self, taken: usize) {
         self.written += taken as u64;
-        if self.shared.is_empty() && self.sent + taken == self.owned.len() {
+        if self.shared.is_none() && self.sent + taken == self.owned.len() {
             self.owned.clear();
             self.sent = 0;
             if let Some(frames) = &mut self.frames {
@@ -377,7 +396,7 @@ impl Output {
     /// The bytes that wait from this offset on, as far as they lie in one piece.
     fn at(&self, offset: usize) -> Option<&[u8]> {
         let (mut at, mut passed) = (self.sent, 0);
-        for segment in &self.shared {
+        for segment in self.segments() {
             let owned = &self.owned[at..segment.before];
             if offset < passed + owned.len() {
                 return Some(&owned[offset - passed..]);
@@ -394,38 +413,40 @@ impl Output {
     }
 
     fn consume_part(&mut self, mut taken: usize) {
-        while let Some(segment) = self.shared.front_mut() {
-            let owned = (segment.before - self.sent).min(taken);
-            self.sent += owned;
-            taken -= owned;
-            if self.sent < segment.before || taken == 0 {
-                break;
+        if let Some(shared) = &mut self.shared {
+            while let Some(segment) = shared.segments.front_mut() {
+                let owned = (segment.before - self.sent).min(taken);
+                self.sent += owned;
+                taken -= owned;
+                if self.sent < segment.before || taken == 0 {
+                    break;
+                }
+                let left = (*segment.bytes).as_ref().len() - segment.sent;
+                let here = left.min(taken);
+                segment.sent += here;
+                shared.len -= here;
+                taken -= here;
+                if here < left {
+                    break;
+                }
+                shared.segments.pop_front();
             }
-            let left = (*segment.bytes).as_ref().len() - segment.sent;
-            let here = left.min(taken);
-            segment.sent += here;
-            self.shared_len -= here;
-            taken -= here;
-            if here < left {
-                break;
+            if shared.segments.is_empty() {
+                self.shared = None;
             }
-            self.shared.pop_front();
         }
         self.sent += taken;
         if self.is_empty() {
             self.owned.clear();
             self.sent = 0;
-            if self.shared.capacity() != 0 {
-                self.shared = VecDeque::new();
-            }
         } else if self.sent > 64 * 1024 && self.sent > self.owned.len() / 2 {
             // Move the rest to the front now and then, so that memory is bounded by what
             // waits; each byte moves at most once per time the queue halves.
             self.owned.drain(..self.sent);
-            for segment in &mut self.shared {
-                segment.before -= self.sent;
+            let sent = std::mem::take(&mut self.sent);
+            for segment in self.segments_mut() {
+                segment.before -= sent;
             }
-            self.sent = 0;
         }
     }
 }
@@ -434,7 +455,7 @@ impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Output")
             .field("len", &self.len())
-            .field("shared", &self.shared.len())
+            .field("shared", &self.segments().count())
             .field("lent", &self.lent)
             .finish()
     }

@@ -3,19 +3,19 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::error::{Error, Wait};
 use super::message::Message;
 use super::socket::Socket;
-use crate::asgi::env::{Effect, Env};
+use crate::asgi::env::{Effect, Env, after};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, AppError, Config, Event, Groups, Handler, Outbox, Scope, SendError, State};
 use crate::bytes::pool::Pool;
 use crate::conn::record::{Cause, Deadline};
-use crate::conn::{Compression, Connection, TURN_BUDGET, Turn};
+use crate::conn::{Compression, Connection, Loan, TURN_BUDGET, Turn};
 use crate::http::date::Prefab;
 use crate::http::head::FieldSpan;
 use crate::ws::deflate::Engines;
@@ -24,28 +24,56 @@ use crate::ws::{self};
 
 /// Bytes read at once.
 const SCRATCH: usize = 64 * 1024;
-/// While this much waits to be taken by the program, nothing is read on a sender's behalf.
+/// While this much waits to be taken by the program, nothing is read.
 const LARGEST_INBOX: usize = 1024 * 1024;
+/// Reads in a row before the time is looked at again: a server that never stops sending must
+/// not keep a deadline from passing.
+const READS_AT_ONCE: usize = 16;
 
 /// What came and was not taken yet.
 #[derive(Default)]
 struct Inbox {
     messages: VecDeque<Message>,
+    /// What they cost.
     bytes: usize,
     /// The disconnect: code and reason.
     end: Option<(u16, String)>,
 }
 
-/// The handler of a client's connection: it collects.
+impl Inbox {
+    /// An empty message costs, too.
+    fn cost(message: &Message) -> usize {
+        message.len() + size_of::<Message>()
+    }
+
+    fn push(&mut self, message: Message) {
+        self.bytes += Self::cost(&message);
+        self.messages.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= Self::cost(&message);
+        Some(message)
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= LARGEST_INBOX
+    }
+}
+
+/// The handler of a client's connection: it collects, and pauses while much has collected.
 struct Collector(Arc<Mutex<Inbox>>);
 
 impl Handler for Collector {
-    fn receive(&mut self, event: Event<'_>, _out: &mut Outbox<'_>) -> Result<(), AppError> {
+    fn receive(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
         let mut inbox = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::WebSocketReceive(message) => {
-                inbox.bytes += message.as_bytes().len();
-                inbox.messages.push_back(message.into());
+                inbox.push(message.into());
+                if inbox.is_full() {
+                    out.pause();
+                }
             }
             Event::WebSocketDisconnect { code, reason } => {
                 inbox.end = Some((code, reason.to_string()));
@@ -142,13 +170,20 @@ pub(super) struct Engine {
     inbox: Arc<Mutex<Inbox>>,
     tools: Tools,
     /// Lent to the connection for its output.
-    scratch: Vec<u8>,
+    loan: Loan<Collector>,
     read: Box<[u8]>,
     /// The peer's end was seen.
     eof: bool,
     /// What the socket said when it failed.
     failure: Option<io::Error>,
-    /// A thread waits for the socket to be readable, on behalf of all.
+    /// Since when TLS holds bytes of which the socket takes none, and how many had left then.
+    blocked: Option<(Instant, u64)>,
+    /// That lasted too long.
+    overdue: bool,
+    /// The TCP connection was ended.
+    shut: bool,
+    /// A thread waits for the socket to be readable, on behalf of all. No other may read: what
+    /// is gone when that thread looks would not wake it.
     pub(super) driven: bool,
 }
 
@@ -183,15 +218,20 @@ impl Engine {
             conn,
             inbox,
             tools,
-            scratch: Vec::new(),
+            loan: Loan::new(0),
             read: vec![0; SCRATCH].into_boxed_slice(),
             eof: false,
             failure: None,
+            blocked: None,
+            overdue: false,
+            shut: false,
             driven: false,
         };
         if !rest.is_empty() {
             engine.turn(|conn, turn| conn.bytes_in(&NoApp, &mut rest, turn));
         }
+        // TLS may hold more that came with the answer; no event of the socket tells of it.
+        engine.go_on();
         engine
     }
 
@@ -201,23 +241,23 @@ impl Engine {
 
     /// One turn of the connection, and further ones while it has work.
     fn turn<R>(&mut self, then: impl FnOnce(&mut Connection<Collector>, &mut Turn<'_>) -> R) -> R {
-        let Self { socket, conn, tools, scratch, .. } = self;
+        let Self { socket, conn, tools, loan, .. } = self;
         let mut budget = TURN_BUDGET;
-        conn.begin_turn(scratch);
+        conn.begin_turn(loan);
         let outcome = {
             let (env, fields, state) = tools.env(socket, 0);
             let mut turn = Turn { env, fields, state, observer: None, budget: &mut budget };
             let outcome = then(conn, &mut turn);
-            conn.end_turn(scratch, &mut turn);
+            conn.end_turn(loan, &mut turn);
             outcome
         };
         while conn.has_work(&tools.config) {
             let mut budget = TURN_BUDGET;
-            conn.begin_turn(scratch);
+            conn.begin_turn(loan);
             let (env, fields, state) = tools.env(socket, 0);
             let mut turn = Turn { env, fields, state, observer: None, budget: &mut budget };
             conn.run(&NoApp, &mut turn);
-            conn.end_turn(scratch, &mut turn);
+            conn.end_turn(loan, &mut turn);
         }
         outcome
     }
@@ -228,8 +268,12 @@ impl Engine {
         if let Err(error) = self.socket.flush() {
             self.fail(error);
         }
+        self.note_blocked();
         self.turn(|conn, turn| conn.time(&NoApp, turn));
-        while !self.conn.is_ended() && self.wants_read() {
+        for _ in 0..READS_AT_ONCE {
+            if self.driven || self.conn.is_ended() || !self.wants_read() {
+                break;
+            }
             match self.socket.read(&mut self.read) {
                 Ok(0) => {
                     self.eof = true;
@@ -245,6 +289,38 @@ impl Engine {
                 Err(error) => self.fail(error),
             }
         }
+        self.rouse();
+    }
+
+    /// What the connection gave away counts as sent there; if TLS cannot get rid of it, that is
+    /// noticed here.
+    fn note_blocked(&mut self) {
+        if !self.socket.wants_write() {
+            self.blocked = None;
+            return;
+        }
+        let (now, sent) = (Instant::now(), self.socket.sent());
+        match self.blocked {
+            Some((since, before)) if before == sent => {
+                if now >= after(since, self.tools.config.write_timeout) {
+                    self.overdue = true;
+                    self.fail(io::ErrorKind::TimedOut.into());
+                }
+            }
+            _ => self.blocked = Some((now, sent)),
+        }
+    }
+
+    /// The end is to be noticed by a thread that waits for the socket, too.
+    fn rouse(&mut self) {
+        if self.conn.is_ended() {
+            if !std::mem::replace(&mut self.shut, true) {
+                self.socket.end();
+                self.socket.shut(Shutdown::Both);
+            }
+        } else if self.driven && self.end().is_some() {
+            self.socket.shut(Shutdown::Read);
+        }
     }
 
     fn fail(&mut self, error: io::Error) {
@@ -258,7 +334,9 @@ impl Engine {
         &mut self,
         send: impl FnOnce(&mut Outbox<'_>) -> Result<(), SendError>,
     ) -> Result<(), Error> {
-        match self.turn(|conn, turn| conn.with_owner(turn, send)) {
+        let sent = self.turn(|conn, turn| conn.with_owner(turn, send));
+        self.note_blocked();
+        match sent {
             Some(Ok(())) => Ok(()),
             Some(Err(SendError::Invalid(what))) => Err(Error::Invalid(what)),
             Some(Err(_)) | None => Err(self.end().unwrap_or(Error::Closed {
@@ -272,11 +350,12 @@ impl Engine {
     /// Sends a ping unless one is on its way.
     pub(super) fn ping(&mut self) {
         self.turn(|conn, turn| conn.ping(turn));
+        self.note_blocked();
     }
 
-    /// When the last pong came.
-    pub(super) fn last_pong(&self) -> Option<Instant> {
-        self.conn.last_pong()
+    /// How many of our pings were answered.
+    pub(super) fn pings_answered(&self) -> u32 {
+        self.conn.pings_answered()
     }
 
     /// How long the answer to our last ping took.
@@ -284,20 +363,22 @@ impl Engine {
         self.turn(|conn, turn| conn.with_owner(turn, |out| out.round_trip())).flatten()
     }
 
-    /// The next message that came.
-    pub(super) fn next_message(&mut self) -> Option<Message> {
+    /// The next message that came, and whether there is room again since it was taken.
+    pub(super) fn next_message(&mut self) -> Option<(Message, bool)> {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        let message = inbox.messages.pop_front()?;
-        inbox.bytes -= message.len();
-        Some(message)
+        let was_full = inbox.is_full();
+        let message = inbox.pop()?;
+        let resumes = was_full && !inbox.is_full();
+        drop(inbox);
+        if resumes {
+            self.turn(|conn, turn| conn.with_owner(turn, |out| out.resume()));
+        }
+        Some((message, resumes))
     }
 
-    /// Does room for what comes exist?
+    /// Should the socket be read?
     pub(super) fn wants_read(&self) -> bool {
-        if self.eof || !self.conn.wants_read(&self.tools.config) {
-            return false;
-        }
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).bytes < LARGEST_INBOX
+        !self.eof && self.conn.wants_read(&self.tools.config)
     }
 
     /// Do bytes wait for the socket to take them?
@@ -306,7 +387,9 @@ impl Engine {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.conn.deadline(&self.tools.config)
+        let timeout = self.tools.config.write_timeout;
+        let blocked = self.blocked.map(|(since, _)| after(since, timeout));
+        [self.conn.deadline(&self.tools.config), blocked].into_iter().flatten().min()
     }
 
     /// Has everything ended, the TCP connection too?
@@ -327,6 +410,7 @@ impl Engine {
             Some(Cause::DeadlinePassed(Deadline::Close)) => Error::TimedOut(Wait::Close),
             Some(Cause::DeadlinePassed(_)) => Error::TimedOut(Wait::Send),
             Some(Cause::PeerClosed | Cause::AppClosed) => Error::Closed { code, reason },
+            Some(Cause::Network(_)) if self.overdue => Error::TimedOut(Wait::Send),
             Some(Cause::Network(kind)) => Error::Broken(match &self.failure {
                 Some(error) => io::Error::new(kind, error.to_string()),
                 None => kind.into(),

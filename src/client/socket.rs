@@ -1,7 +1,7 @@
 //! A socket that never blocks, with or without TLS, and the waiting for it.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
@@ -42,6 +42,9 @@ impl Socket {
                 io::ErrorKind::UnexpectedEof => {
                     "the server ended the connection: perhaps it speaks no TLS on this port".into()
                 }
+                io::ErrorKind::InvalidInput => {
+                    "what the server answered is not TLS: it speaks no TLS on this port".into()
+                }
                 _ => source.into(),
             },
         };
@@ -80,13 +83,23 @@ impl Socket {
         }
     }
 
+    /// Bytes of TLS that the socket took.
+    pub(super) fn sent(&self) -> u64 {
+        self.session.as_ref().map_or(0, Session::sent)
+    }
+
     /// Says that nothing more will be sent.
     pub(super) fn end(&mut self) {
         if let Some(session) = &mut self.session {
             session.end(&self.stream);
         }
+        self.shut(Shutdown::Write);
+    }
+
+    /// Shuts these directions; whoever waits for the socket hears of it.
+    pub(super) fn shut(&self, how: Shutdown) {
         // It may be gone already.
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        let _ = self.stream.shutdown(how);
     }
 }
 

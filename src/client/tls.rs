@@ -40,7 +40,11 @@ impl Roots {
 }
 
 /// The TLS state of one connection.
-pub(super) struct Session(Box<ClientConnection>);
+pub(super) struct Session {
+    tls: Box<ClientConnection>,
+    /// Bytes that the socket took.
+    sent: u64,
+}
 
 impl Session {
     pub(super) fn new(host: &str, roots: &Roots) -> Result<Self, Error> {
@@ -55,13 +59,13 @@ impl Session {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from(host.to_string()).map_err(|error| failed(error.into()))?;
         let session = ClientConnection::new(Arc::new(config), name);
-        Ok(Self(Box::new(session.map_err(|error| failed(error.into()))?)))
+        Ok(Self { tls: Box::new(session.map_err(|error| failed(error.into()))?), sent: 0 })
     }
 
     /// Goes on with the TLS handshake; true when it is done. `WouldBlock` is not an error here.
     pub(super) fn shake_hands(&mut self, stream: &TcpStream) -> io::Result<bool> {
         self.write_out(stream)?;
-        while self.0.is_handshaking() {
+        while self.tls.is_handshaking() {
             if !self.read_in(stream)? {
                 return Ok(false);
             }
@@ -72,14 +76,22 @@ impl Session {
 
     /// Reads records; false if the socket has none now.
     fn read_in(&mut self, mut stream: &TcpStream) -> io::Result<bool> {
-        match self.0.read_tls(&mut stream) {
-            Ok(0) if self.0.is_handshaking() => Err(io::ErrorKind::UnexpectedEof.into()),
+        match self.tls.read_tls(&mut stream) {
+            Ok(0) if self.tls.is_handshaking() => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => {
-                let processed = self.0.process_new_packets();
+                let processed = self.tls.process_new_packets();
                 if let Err(error) = processed {
                     // The alert that tells the server why.
                     let _ = self.write_out(stream);
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                    let kind = match error {
+                        // The first byte of a record names what it holds; this one is none of
+                        // them (RFC 8446 §5.1).
+                        rustls::Error::InvalidMessage(_) if self.tls.is_handshaking() => {
+                            io::ErrorKind::InvalidInput
+                        }
+                        _ => io::ErrorKind::InvalidData,
+                    };
+                    return Err(io::Error::new(kind, error));
                 }
                 Ok(true)
             }
@@ -90,9 +102,9 @@ impl Session {
 
     /// Writes records, as far as the socket takes them.
     pub(super) fn write_out(&mut self, mut stream: &TcpStream) -> io::Result<()> {
-        while self.0.wants_write() {
-            match self.0.write_tls(&mut stream) {
-                Ok(_) => {}
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut stream) {
+                Ok(n) => self.sent += n as u64,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
@@ -100,13 +112,17 @@ impl Session {
         Ok(())
     }
 
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     pub(super) fn wants_write(&self) -> bool {
-        self.0.wants_write()
+        self.tls.wants_write()
     }
 
     pub(super) fn read(&mut self, stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.0.reader().read(buffer) {
+            match self.tls.reader().read(buffer) {
                 // WebSocket has an end of its own; a missing close_notify adds nothing.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -122,13 +138,13 @@ impl Session {
     }
 
     pub(super) fn write(&mut self, stream: &TcpStream, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let taken = self.0.writer().write_vectored(parts)?;
+        let taken = self.tls.writer().write_vectored(parts)?;
         self.write_out(stream)?;
         Ok(taken)
     }
 
     pub(super) fn end(&mut self, stream: &TcpStream) {
-        self.0.send_close_notify();
+        self.tls.send_close_notify();
         let _ = self.write_out(stream);
     }
 }

@@ -26,6 +26,10 @@ impl Session {
         match *self {}
     }
 
+    pub(super) fn sent(&self) -> u64 {
+        match *self {}
+    }
+
     pub(super) fn wants_write(&self) -> bool {
         match *self {}
     }

@@ -2,8 +2,10 @@
 //!
 //! Any number of threads may wait for something at the same time: one for a message, others
 //! for their bytes to leave, for a pong, for the end. **One of them drives**: it waits for the
-//! socket without holding the lock, then does what can be done, and wakes the others, who look
-//! whether what they wait for is there. When the driver has what it wanted, the next one drives.
+//! socket to be readable without holding the lock, then does what can be done, and wakes the
+//! others, who look whether what they wait for is there. When the driver has what it wanted, the
+//! next one drives. While bytes wait to leave, the others wait for the socket, too, but only to
+//! write.
 
 use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,15 +33,15 @@ impl Shared {
     }
 
     /// Waits until something happened or `until` has passed, and does what can be done then.
-    /// With `write` it returns also when the socket takes more.
     fn wait<'a>(
         &'a self,
         mut engine: MutexGuard<'a, Engine>,
-        write: bool,
         until: Option<Instant>,
     ) -> MutexGuard<'a, Engine> {
         let until = [until, engine.deadline()].into_iter().flatten().min();
-        let drives = !engine.driven;
+        // Nobody drives while the inbox is full: it takes a receiver to make room.
+        let drives = !engine.driven && engine.wants_read();
+        let write = engine.wants_write();
         if !drives && !write {
             engine = match until {
                 None => self.changed.wait(engine).unwrap_or_else(PoisonError::into_inner),
@@ -52,10 +54,9 @@ impl Shared {
             engine.go_on();
             return engine;
         }
-        engine.driven = true;
-        let (read, write) = (drives && engine.wants_read(), write || engine.wants_write());
+        engine.driven |= drives;
         drop(engine);
-        let waited = socket::wait(&self.stream, read, write, until);
+        let waited = socket::wait(&self.stream, drives, write, until);
         debug_assert!(waited.is_ok(), "poll fails only for arguments that are wrong");
         let mut engine = self.lock();
         if drives {
@@ -70,7 +71,10 @@ impl Shared {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut engine = self.lock();
         loop {
-            if let Some(message) = engine.next_message() {
+            if let Some((message, resumes)) = engine.next_message() {
+                if resumes {
+                    self.changed.notify_all();
+                }
                 return Ok(message);
             }
             if let Some(end) = engine.end() {
@@ -79,7 +83,7 @@ impl Shared {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Error::TimedOut(Wait::Receive));
             }
-            engine = self.wait(engine, false, deadline);
+            engine = self.wait(engine, deadline);
         }
     }
 
@@ -92,7 +96,7 @@ impl Shared {
             if engine.is_over() {
                 return Err(engine.end().unwrap_or(Error::TimedOut(Wait::Send)));
             }
-            engine = self.wait(engine, true, None);
+            engine = self.wait(engine, None);
         }
         Ok(())
     }
@@ -100,13 +104,13 @@ impl Shared {
     fn ping(&self, timeout: Duration) -> Result<Duration, Error> {
         let deadline = Instant::now().checked_add(timeout);
         let mut engine = self.lock();
-        let before = engine.last_pong();
+        let before = engine.pings_answered();
         engine.ping();
         loop {
             if let Some(end) = engine.end() {
                 return Err(end);
             }
-            if engine.last_pong() != before
+            if engine.pings_answered() != before
                 && let Some(round_trip) = engine.round_trip()
             {
                 return Ok(round_trip);
@@ -114,7 +118,7 @@ impl Shared {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Error::TimedOut(Wait::Pong));
             }
-            engine = self.wait(engine, false, deadline);
+            engine = self.wait(engine, deadline);
         }
     }
 
@@ -128,7 +132,7 @@ impl Shared {
             }
         }
         while !engine.is_over() {
-            engine = self.wait(engine, false, None);
+            engine = self.wait(engine, None);
         }
         match engine.end() {
             None | Some(Error::Closed { .. }) => Ok(()),
@@ -204,6 +208,10 @@ impl WebSocket {
     }
 
     /// Sends a ping and waits for its pong, at most this long: the round-trip time.
+    ///
+    /// The pong comes behind what the server sent before it. Messages are kept for
+    /// [`WebSocket::receive`], but not more than 1 MiB of them: then nothing is read until they
+    /// are received.
     ///
     /// # Errors
     /// [`Error::TimedOut`]; the WebSocket is open still. Else why it ended.

@@ -44,7 +44,7 @@ pub(crate) fn guarded<R>(part: impl FnOnce() -> R) -> Result<R, Failure> {
 
 /// Tells a handler of a connection an event. If it fails, what it asked for beyond the connection
 /// is not done, and the failure is logged.
-#[inline]
+#[inline(always)]
 pub(super) fn tell_on<H: Handler>(
     handler: &mut H,
     event: Event<'_>,
@@ -66,7 +66,7 @@ pub(super) fn tell_on<H: Handler>(
 }
 
 /// Tells a handler an event.
-#[inline]
+#[inline(always)]
 pub(crate) fn tell<H: Handler>(
     handler: &mut H,
     event: Event<'_>,
@@ -74,11 +74,16 @@ pub(crate) fn tell<H: Handler>(
 ) -> Result<(), Failure> {
     match guarded(|| handler.receive(event, out)) {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(match error.downcast_ref::<SendError>() {
-            Some(SendError::Closed) => Failure::Closed,
-            _ => Failure::Error(error),
-        }),
+        Ok(Err(error)) => Err(failure(error)),
         Err(panic) => Err(panic),
+    }
+}
+
+#[cold]
+fn failure(error: AppError) -> Failure {
+    match error.downcast_ref::<SendError>() {
+        Some(SendError::Closed) => Failure::Closed,
+        _ => Failure::Error(error),
     }
 }
 

@@ -4,8 +4,6 @@
 //! Everything else is what a server's connection does: the same receiver, sender, heartbeat and
 //! closing handshake.
 
-use std::time::Instant;
-
 use super::record::Cause;
 use super::websocket::{Compression, WebSocketRole};
 use super::{Addresses, Connection, Phase, Role, Turn};
@@ -53,11 +51,11 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// When the last pong came.
-    pub fn last_pong(&self) -> Option<Instant> {
+    /// How many of our pings were answered. A pong that came unasked answers none.
+    pub fn pings_answered(&self) -> u32 {
         match &self.role {
-            Role::WebSocket(role) => role.side.last_pong,
-            Role::Http(_) => None,
+            Role::WebSocket(role) => role.pings_answered(),
+            Role::Http(_) => 0,
         }
     }
 

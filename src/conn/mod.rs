@@ -17,6 +17,7 @@
 
 pub(crate) mod call;
 mod client;
+mod ends;
 mod http;
 mod questions;
 pub mod record;
@@ -35,16 +36,17 @@ use crate::asgi::groups::Publication;
 use crate::asgi::handle::{Address, ScopeCommand};
 use crate::asgi::order;
 use crate::asgi::outbox::{ScopeCore, Side};
-use crate::asgi::scope::ServerAddress;
 use crate::asgi::{App, Event, Flow, Handler, Outbox, SendError, State};
 use crate::bytes::input::Input;
 use crate::bytes::output::{Output, SharedBytes};
 use crate::http::head::FieldSpan;
 
 use call::Failure;
-use http::HttpRole;
+use ends::Ends;
+use http::{Exchange, HttpRole};
 use record::{Cause, Deadline, Record};
 use trace::{Observer, Trace};
+pub use turn::Loan;
 pub use websocket::Compression;
 use websocket::WebSocketRole;
 
@@ -58,7 +60,11 @@ const READ_AHEAD: usize = 64 * 1024;
 /// How long a refused peer is listened to, so that our answer is not lost with a reset.
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes of a refused peer that are read and dropped.
-const LINGER_BYTES: u64 = 1024 * 1024;
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Do bytes come through TLS? Not at any port of this server: who wants TLS has a proxy in front
+/// that ends it.
+const SECURE: bool = false;
 
 /// What the worker lends for one turn of a connection.
 pub struct Turn<'e> {
@@ -92,15 +98,6 @@ pub enum Local {
     Unix(Arc<Path>),
 }
 
-impl Local {
-    fn as_scope(&self) -> ServerAddress<'_> {
-        match self {
-            Local::Inet(address) => ServerAddress::Inet(*address),
-            Local::Unix(path) => ServerAddress::Unix(path),
-        }
-    }
-}
-
 /// How far a connection is from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -109,9 +106,22 @@ enum Phase {
     /// What is queued is written, then it ends; with `linger` the peer is listened to a while.
     Closing { linger: bool },
     /// The writing side is shut; what comes is dropped until the peer ends or the time is over.
-    Lingering { until: Instant, left: u64 },
+    Lingering,
     /// Over: to be removed.
     Ended,
+}
+
+/// A peer takes nothing.
+struct WriteBlocked {
+    since: Instant,
+    /// How many bytes had left then.
+    written: u64,
+}
+
+/// How long a refused peer is still listened to, and how much of what it says.
+struct Lingering {
+    until: Instant,
+    left: usize,
 }
 
 /// Which protocol a connection speaks.
@@ -126,10 +136,12 @@ pub struct Connection<H> {
     generation: u32,
     phase: Phase,
     role: Role<H>,
+    /// Room for the next exchange, during a turn.
+    room: Option<Box<Exchange<H>>>,
     core: ScopeCore,
     input: Input,
     output: Output,
-    addresses: Addresses,
+    ends: Ends,
     /// Bytes wait in the input for another reason than that more are needed: the budget of the
     /// turn was used up, an answer is due first, the application pauses, the peer does not read.
     /// Set where the pump stops for such a reason, cleared when it begins again;
@@ -146,8 +158,10 @@ pub struct Connection<H> {
     code_told: Option<u16>,
     /// Bytes that came.
     received: u64,
-    /// Since when the peer takes nothing, and how much had left then.
-    write_blocked: Option<(Instant, u64)>,
+    /// Set while the peer takes nothing; few do that, so it is behind a pointer.
+    write_blocked: Option<Box<WriteBlocked>>,
+    /// Set in [`Phase::Lingering`].
+    lingering: Option<Box<Lingering>>,
     /// Since when we do not read.
     unread_since: Option<Instant>,
 }
@@ -162,10 +176,11 @@ impl<H: Handler> Connection<H> {
             // The deadline for the first head starts at accept, before the first byte: a peer
             // that never says anything must not stay.
             role: Role::Http(HttpRole::new(after(env.now, env.config.head_timeout))),
+            room: None,
             core: ScopeCore::default(),
             input: Input::default(),
             output: Output::default(),
-            addresses,
+            ends: Ends::new(addresses),
             stalled: false,
             eof: false,
             drain_due: false,
@@ -174,6 +189,7 @@ impl<H: Handler> Connection<H> {
             code_told: None,
             received: 0,
             write_blocked: None,
+            lingering: None,
             unread_since: None,
         }
     }
@@ -303,8 +319,8 @@ impl<H: Handler> Connection<H> {
     /// The deadline may have passed.
     pub fn time<A: App<Handler = H>>(&mut self, app: &A, turn: &mut Turn<'_>) {
         let now = turn.env.now;
-        if let Phase::Lingering { until, .. } = self.phase {
-            if now >= until {
+        if self.phase == Phase::Lingering {
+            if self.lingering.as_ref().is_none_or(|linger| now >= linger.until) {
                 self.phase = Phase::Ended;
             }
             return;
@@ -313,7 +329,7 @@ impl<H: Handler> Connection<H> {
             self.core.timer = None;
             self.tell_scope(Event::Timer, turn);
         }
-        if let Some((since, _)) = self.write_blocked
+        if let Some(since) = self.write_blocked.as_ref().map(|blocked| blocked.since)
             && now >= after(since, turn.env.config.write_timeout)
         {
             self.set_cause(Cause::DeadlinePassed(Deadline::Write));
@@ -333,6 +349,14 @@ impl<H: Handler> Connection<H> {
 
     /// The server is ending: requests in flight are answered, everything else ends.
     pub fn shutdown(&mut self, turn: &mut Turn<'_>) {
+        if self.is_closed_websocket() {
+            // Both Closes were exchanged: nobody is owed anything for which a drain would wait.
+            match self.phase {
+                Phase::Lingering { .. } => self.phase = Phase::Ended,
+                Phase::Closing { .. } => self.phase = Phase::Closing { linger: false },
+                Phase::Active | Phase::Ended => {}
+            }
+        }
         if self.draining || self.phase != Phase::Active {
             return;
         }
@@ -417,13 +441,15 @@ impl<H: Handler> Connection<H> {
 
     /// In lingering, counts bytes that are dropped; false if the connection serves no more.
     fn count_lingering(&mut self, n: usize) -> bool {
-        match &mut self.phase {
-            Phase::Active => return true,
-            Phase::Lingering { left, .. } => match left.checked_sub(n as u64) {
-                Some(rest) => *left = rest,
+        if self.phase == Phase::Active {
+            return true;
+        }
+        if self.phase == Phase::Lingering {
+            let linger = self.lingering.as_mut();
+            match linger.and_then(|l| l.left.checked_sub(n).map(|rest| l.left = rest)) {
+                Some(()) => {}
                 None => self.phase = Phase::Ended,
-            },
-            _ => {}
+            }
         }
         false
     }
@@ -432,7 +458,7 @@ impl<H: Handler> Connection<H> {
     fn peer_ended(&mut self, turn: &mut Turn<'_>) {
         match (&self.role, self.phase) {
             (_, Phase::Ended) => {}
-            (_, Phase::Lingering { .. }) => self.phase = Phase::Ended,
+            (_, Phase::Lingering) => self.phase = Phase::Ended,
             (_, Phase::Closing { .. }) => self.phase = Phase::Closing { linger: false },
             (Role::Http(_), Phase::Active) => self.http_peer_ended(turn),
             (Role::WebSocket(_), Phase::Active) => self.websocket_peer_ended(turn),
@@ -548,4 +574,25 @@ pub enum Delivered {
     Full,
     /// The member is not open (any more).
     NotOpen,
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asgi::AppError;
+
+    struct Nothing;
+
+    impl Handler for Nothing {
+        fn receive(&mut self, _: Event<'_>, _: &mut Outbox<'_>) -> Result<(), AppError> {
+            Ok(())
+        }
+    }
+
+    /// Whoever makes this larger pays it for every idle connection.
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection<Nothing>>() <= 352, "{}", size_of::<Connection<Nothing>>());
+        // The handler lives in the room for an exchange, which is the worker's.
+        assert_eq!(size_of::<Connection<[u8; 1000]>>(), size_of::<Connection<Nothing>>());
+    }
 }

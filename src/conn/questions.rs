@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{Connection, Phase, READ_AHEAD, Role};
 use crate::asgi::env::after;
 use crate::asgi::{Config, Handler};
+use crate::ws::closing::Closing;
 
 impl<H: Handler> Connection<H> {
     /// Is it over, and to be removed?
@@ -36,14 +37,14 @@ impl<H: Handler> Connection<H> {
                     || (self.reads_ahead(config) && self.input.len() < READ_AHEAD)
             }
             Phase::Closing { .. } => false,
-            Phase::Lingering { .. } => true,
+            Phase::Lingering => true,
             Phase::Ended => false,
         }
     }
 
     /// Must the writing side be shut now? True while it lingers; shutting twice is harmless.
     pub fn is_lingering(&self) -> bool {
-        matches!(self.phase, Phase::Lingering { .. })
+        self.phase == Phase::Lingering
     }
 
     /// Do bytes wait for the socket to take them?
@@ -53,14 +54,27 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The next time at which [`Connection::time`] must be called.
+    #[inline]
     pub fn deadline(&self, config: &Config) -> Option<Instant> {
-        if let Phase::Lingering { until, .. } = self.phase {
-            return Some(until);
+        if let (Role::Http(role), Phase::Active) = (&self.role, self.phase)
+            && self.write_blocked.is_none()
+            && self.unread_since.is_none()
+            && self.core.timer.is_none()
+        {
+            return role.deadline(config);
         }
-        let write = self.write_blocked.map(|(since, _)| after(since, config.write_timeout));
+        self.any_deadline(config)
+    }
+
+    fn any_deadline(&self, config: &Config) -> Option<Instant> {
+        if let (Phase::Lingering, Some(linger)) = (self.phase, &self.lingering) {
+            return Some(linger.until);
+        }
+        let write =
+            self.write_blocked.as_ref().map(|blocked| after(blocked.since, config.write_timeout));
         let role = match &self.role {
             _ if self.phase != Phase::Active => None,
-            Role::Http(role) if self.unread_since.is_none() => role.deadline(),
+            Role::Http(role) if self.unread_since.is_none() => role.deadline(config),
             Role::WebSocket(role) => role.deadline(self.unread_since.is_some()),
             Role::Http(_) => None,
         };
@@ -74,6 +88,11 @@ impl<H: Handler> Connection<H> {
             Role::WebSocket(role) => self.phase == Phase::Active && role.is_open(),
             Role::Http(_) => false,
         }
+    }
+
+    /// Is it a WebSocket whose closing handshake is through?
+    pub(super) fn is_closed_websocket(&self) -> bool {
+        matches!(&self.role, Role::WebSocket(role) if role.side.closing() == Closing::Done)
     }
 
     /// Bytes of memory that it holds beside itself.

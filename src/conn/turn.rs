@@ -3,21 +3,44 @@
 
 use std::time::Instant;
 
+use super::http::Exchange;
 use super::record::Cause;
-use super::{Connection, LINGER, LINGER_BYTES, Phase, Role, Turn};
+use super::{Connection, LINGER, LINGER_BYTES, Lingering, Phase, Role, Turn, WriteBlocked};
 use crate::asgi::{Config, Event, Handler};
 
+/// What a worker lends to one connection after the other, each for its turn: memory that a
+/// connection at rest does without.
+pub struct Loan<H> {
+    /// The buffer that answers are appended to.
+    output: Vec<u8>,
+    /// Room for one request and its response.
+    room: Option<Box<Exchange<H>>>,
+}
+
+impl<H> Loan<H> {
+    /// With a buffer of this size (bytes).
+    pub fn new(buffer: usize) -> Self {
+        Self { output: Vec::with_capacity(buffer), room: None }
+    }
+}
+
 impl<H: Handler> Connection<H> {
-    /// The connection borrows the worker's output buffer for this turn.
+    /// The connection borrows for this turn what it does not have for itself.
     #[inline]
-    pub fn begin_turn(&mut self, scratch: &mut Vec<u8>) {
-        self.output.lend(scratch);
+    pub fn begin_turn(&mut self, loan: &mut Loan<H>) {
+        self.output.lend(&mut loan.output);
+        self.room = loan.room.take();
     }
 
-    /// Ends the turn: writes what is queued and settles what follows from it.
-    pub fn end_turn(&mut self, scratch: &mut Vec<u8>, turn: &mut Turn<'_>) {
+    /// Ends the turn: writes what is queued, settles what follows from it, and gives back what is
+    /// not needed between turns.
+    #[inline(always)]
+    pub fn end_turn(&mut self, loan: &mut Loan<H>, turn: &mut Turn<'_>) {
         self.flush(turn);
-        self.output.give_back(scratch, turn.env.pool);
+        self.output.give_back(&mut loan.output, turn.env.pool);
+        if let Some(room) = self.room.take() {
+            loan.room = Some(room);
+        }
         if let Some(cell) = &self.core.cell {
             cell.set_queued(self.output.len());
         }
@@ -25,6 +48,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Writes what is queued.
+    #[inline(always)]
     pub(super) fn flush(&mut self, turn: &mut Turn<'_>) {
         // [6455-6.1-5]
         if !self.output.is_empty()
@@ -33,38 +57,46 @@ impl<H: Handler> Connection<H> {
         {
             self.core.broken = Some(error.kind());
         }
-        if let Some(kind) = self.core.broken {
-            self.lost(kind, turn);
-            return;
-        }
-        if self.core.overrun {
-            self.set_cause(Cause::Overrun);
-            self.abort(turn);
-            return;
+        if self.core.is_lost() {
+            return self.give_up(turn);
         }
         self.note_written(turn);
         if let Phase::Closing { linger } = self.phase
             && self.output.is_empty()
         {
             self.phase = if linger && !self.eof {
+                let until = turn.env.now + LINGER;
                 // [6455-7.1.1-1]
-                Phase::Lingering { until: turn.env.now + LINGER, left: LINGER_BYTES }
+                self.lingering = Some(Box::new(Lingering { until, left: LINGER_BYTES }));
+                Phase::Lingering
             } else {
                 Phase::Ended
             };
         }
     }
 
+    /// The socket failed, or a sender ignored that the peer does not keep up.
+    #[cold]
+    fn give_up(&mut self, turn: &mut Turn<'_>) {
+        if let Some(kind) = self.core.broken {
+            return self.lost(kind, turn);
+        }
+        self.set_cause(Cause::Overrun);
+        self.abort(turn);
+    }
+
     /// After a flush: how long has the peer taken nothing? Is a `Drain` due?
-    #[inline]
+    #[inline(always)]
     pub(super) fn note_written(&mut self, turn: &mut Turn<'_>) {
         if self.output.is_empty() {
             self.write_blocked = None;
         } else {
             let written = self.output.written();
-            match self.write_blocked {
-                Some((_, before)) if before == written => {}
-                _ => self.write_blocked = Some((turn.env.now, written)),
+            match &mut self.write_blocked {
+                Some(blocked) if blocked.written == written => {}
+                blocked => {
+                    *blocked = Some(Box::new(WriteBlocked { since: turn.env.now, written }));
+                }
             }
         }
         if self.phase == Phase::Active && self.output.len() <= turn.env.config.low_water {
@@ -88,6 +120,7 @@ impl<H: Handler> Connection<H> {
 
     /// Notes when we stop reading and moves the peer's deadlines when we begin again: what it
     /// could not send it is not late with.
+    #[inline(always)]
     pub(super) fn note_reading(&mut self, now: Instant, config: &Config) {
         let reads = self.wants_read(config);
         match (reads, self.unread_since) {

@@ -36,28 +36,44 @@ pub(super) struct WebSocketRole<H> {
     control: (Instant, u32),
 }
 
-/// Pings and the pongs that answer them (RFC 6455 §5.5.2, §5.5.3).
+/// Pings and the pongs that answer them (RFC 6455 §5.5.2, §5.5.3): one ping at a time.
 #[derive(Debug, Default)]
 struct Heartbeat {
-    /// When the next ping is due; none before the WebSocket is open, or if pings are off.
-    next_ping: Option<Instant>,
-    /// When the last ping was sent, until its pong comes.
-    ping_sent: Option<Instant>,
-    /// When that pong is due: counts from when the ping left our queue.
-    pong_due: Option<Instant>,
+    /// Pings that were answered.
+    answered: u32,
     /// The payload of the last ping, begun at random: an old pong, or one sent ahead, is not
     /// taken for its answer. 0 before the WebSocket is open.
     number: u32,
+    beat: Beat,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Beat {
+    /// No ping will be sent: it is not open, or pings are off.
+    #[default]
+    None,
+    /// The next ping is due at this time.
+    Next(Instant),
+    /// A ping was sent at this time and waits in our queue. The deadline for its pong starts
+    /// when it has left.
+    Queued(Instant),
+    /// Its pong is due at this time, the ping timeout after the ping left.
+    Awaited(Instant),
 }
 
 impl Heartbeat {
     /// For a WebSocket that opened just now.
     fn begin(now: Instant, config: &Config, random: u64) -> Self {
-        let interval = config.ping_interval;
-        Self {
-            number: random as u32 | 1,
-            next_ping: (!interval.is_zero()).then(|| after(now, interval)),
-            ..Self::default()
+        Self { number: random as u32 | 1, beat: Beat::next(now, config), answered: 0 }
+    }
+}
+
+impl Beat {
+    /// The next ping is an interval away.
+    fn next(from: Instant, config: &Config) -> Self {
+        match config.ping_interval {
+            Duration::ZERO => Beat::None,
+            interval => Beat::Next(after(from, interval)),
         }
     }
 }
@@ -103,14 +119,18 @@ impl<H> WebSocketRole<H> {
 
     /// Sends a ping, unless one waits for its pong already.
     pub(super) fn ping(&mut self, now: Instant, output: &mut Output) -> bool {
-        if self.heartbeat.ping_sent.is_some() || !self.is_open() {
+        if matches!(self.heartbeat.beat, Beat::Queued(_) | Beat::Awaited(_)) || !self.is_open() {
             return false;
         }
         self.heartbeat.number = self.heartbeat.number.wrapping_add(1).max(1);
-        self.heartbeat.ping_sent = Some(now);
+        self.heartbeat.beat = Beat::Queued(now);
         let payload = self.heartbeat.number.to_be_bytes();
         self.side.send_control(Opcode::Ping, &payload, output);
         true
+    }
+
+    pub(super) fn pings_answered(&self) -> u32 {
+        self.heartbeat.answered
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -128,17 +148,15 @@ impl<H> WebSocketRole<H> {
 
     pub(super) fn deadline(&self, unread: bool) -> Option<Instant> {
         // While we do not read no pong can come: its deadline stands still.
-        let beat = if unread {
-            None
-        } else {
-            [self.heartbeat.next_ping, self.heartbeat.pong_due].into_iter().flatten().min()
+        let beat = match self.heartbeat.beat {
+            Beat::Next(due) | Beat::Awaited(due) if !unread => Some(due),
+            _ => None,
         };
         [beat, self.close_due, self.side.context_deadline()].into_iter().flatten().min()
     }
 
     pub(super) fn shift_deadlines(&mut self, pause: Duration) {
-        let beat = &mut self.heartbeat;
-        for at in [&mut beat.next_ping, &mut beat.pong_due].into_iter().flatten() {
+        if let Beat::Next(at) | Beat::Awaited(at) = &mut self.heartbeat.beat {
             *at = after(*at, pause);
         }
     }
@@ -146,9 +164,8 @@ impl<H> WebSocketRole<H> {
     /// After a flush: a ping that has left starts the deadline for its pong.
     #[inline]
     pub(super) fn note_written(&mut self, all: bool, now: Instant, config: &Config) {
-        let beat = &mut self.heartbeat;
-        if all && beat.ping_sent.is_some() && beat.pong_due.is_none() {
-            beat.pong_due = Some(after(now, config.ping_timeout));
+        if all && let Beat::Queued(_) = self.heartbeat.beat {
+            self.heartbeat.beat = Beat::Awaited(after(now, config.ping_timeout));
         }
     }
 
@@ -170,15 +187,23 @@ impl<H> WebSocketRole<H> {
         *count <= config.max_control_frames
     }
 
-    fn pong(&mut self, payload: &[u8], now: Instant) {
-        let beat = &mut self.heartbeat;
+    fn pong(&mut self, payload: &[u8], now: Instant, config: &Config) {
+        let Heartbeat { number, beat, answered } = &mut self.heartbeat;
         self.side.last_pong = Some(now);
         // RFC 6455 §5.5.3: a pong may also come unasked; only the answer to our last ping counts.
-        if payload == beat.number.to_be_bytes()
-            && let Some(sent) = beat.ping_sent.take()
-        {
+        let sent = match *beat {
+            Beat::Queued(at) => at,
+            // The deadline stands still while we do not read, so that time does not count.
+            Beat::Awaited(due) => due.checked_sub(config.ping_timeout).unwrap_or(now),
+            _ => return,
+        };
+        if payload == number.to_be_bytes() {
             self.side.round_trip = Some(now.saturating_duration_since(sent));
-            beat.pong_due = None;
+            *answered = answered.wrapping_add(1);
+            *beat = match Beat::next(sent, config) {
+                Beat::Next(due) if due <= now => Beat::next(now, config),
+                next => next,
+            };
         }
     }
 }
@@ -343,9 +368,10 @@ impl<H: Handler> Connection<H> {
         if !role.count_control(now, config) {
             return self.websocket_failed(Error::TooManyControlFrames, turn);
         }
-        // §5.5.1: after our Close no more frames.
+        // §5.5.2: "unless it already received a Close frame". Behind our own Close, too: what §5.5.1
+        // forbids there is data.
         // [6455-5.5.2-1] [6455-5.5.3-1]
-        if role.side.closing().may_send() {
+        if role.side.closing().may_answer_ping() {
             role.side.send_control(Opcode::Pong, payload, &mut self.output);
             self.trace(turn, &Trace::PingAnswered);
         }
@@ -357,7 +383,7 @@ impl<H: Handler> Connection<H> {
         if !role.count_control(now, config) {
             return self.websocket_failed(Error::TooManyControlFrames, turn);
         }
-        role.pong(payload, now);
+        role.pong(payload, now, config);
         self.trace(turn, &Trace::PongReceived);
     }
 
@@ -371,21 +397,37 @@ impl<H: Handler> Connection<H> {
         }
         if ours {
             // The answer to our Close: the handler is told its own code.
-            let (code, client) = (role.side.sent_code(), role.side.is_client());
+            let code = role.side.sent_code();
             let cause = if self.draining { Cause::Shutdown } else { Cause::AppClosed };
             self.tell_disconnect(code, "", turn);
             // [6455-5.5.1-5] [6455-7.1.2-2]
-            return self.close(cause, client);
+            return self.close_after_handshake(cause);
         }
         // §5.5.1: "typically echoes the status code it received"; 1005 gives an empty Close.
-        let (code, client) = (code.unwrap_or(close::NO_STATUS), role.side.is_client());
+        let code = code.unwrap_or(close::NO_STATUS);
         // [6455-5.5.1-3] [6455-5.5.1-4]
         role.side.close_by_us(code, "", &mut self.output);
         self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
         self.tell_disconnect(code, reason, turn);
-        // §7.1.1: a client waits for the server to end the TCP connection.
-        // [6455-5.5.1-5] [6455-5.5.1-6] [6455-7.1.1-2] [6455-7.1.1-3]
-        self.close(Cause::PeerClosed, client);
+        // [6455-5.5.1-5]
+        self.close_after_handshake(Cause::PeerClosed);
+    }
+
+    /// RFC 6455 §7.1.1: both Closes were exchanged. A client waits for the server's FIN; the server
+    /// sends it at once, and drops what a peer still sends behind its Close until that has read
+    /// ours: a socket that is closed with unread bytes in it answers with a reset, and takes from
+    /// the peer what it has not read yet. A peer that keeps to the rules ends as soon as it sees
+    /// the FIN. A server that is ending does not wait for that.
+    fn close_after_handshake(&mut self, cause: Cause) {
+        let Role::WebSocket(role) = &mut self.role else { return };
+        let linger = role.side.is_client() || !self.draining;
+        // No message follows: nothing is held for one.
+        role.receiver = Receiver::default();
+        if let Some(deflater) = role.side.deflater() {
+            deflater.forget();
+        }
+        // [6455-5.5.1-6] [6455-7.1.1-1] [6455-7.1.1-2] [6455-7.1.1-3]
+        self.close(cause, linger);
     }
 
     /// RFC 6455 §7.1.7: fails the connection because the peer broke a rule.
@@ -511,8 +553,7 @@ impl<H: Handler> Connection<H> {
             }
             order::WebSocket::CloseSent if role.close_due.is_none() => {
                 role.close_due = Some(after(turn.env.now, turn.env.config.close_timeout));
-                role.heartbeat.next_ping = None;
-                role.heartbeat.pong_due = None;
+                role.heartbeat.beat = Beat::None;
                 let code = role.side.sent_code();
                 self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
             }
@@ -558,17 +599,19 @@ impl<H: Handler> Connection<H> {
         if unread {
             return;
         }
-        if role.heartbeat.pong_due.is_some_and(|due| now >= due) {
-            log::info!("WebSocket closed: no pong within {:?}", config.ping_timeout);
-            let cause = Cause::DeadlinePassed(Deadline::Pong);
-            return self.fail(close::INTERNAL_ERROR, "no pong in time", cause, turn);
-        }
-        if role.heartbeat.next_ping.is_some_and(|due| now >= due) {
-            role.heartbeat.next_ping = Some(after(now, config.ping_interval));
-            // One ping at a time: while its pong is due no other is sent.
-            if role.ping(now, &mut self.output) {
-                self.trace(turn, &Trace::PingSent);
+        match role.heartbeat.beat {
+            Beat::Awaited(due) if now >= due => {
+                log::info!("WebSocket closed: no pong within {:?}", config.ping_timeout);
+                let cause = Cause::DeadlinePassed(Deadline::Pong);
+                self.fail(close::INTERNAL_ERROR, "no pong in time", cause, turn);
             }
+            Beat::Next(due) if now >= due => {
+                role.heartbeat.beat = Beat::None;
+                if role.ping(now, &mut self.output) {
+                    self.trace(turn, &Trace::PingSent);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -62,6 +62,8 @@ pub enum Error {
     BodyTooLarge,
     /// RFC 9110 §10.1.1: an expectation other than `100-continue`.
     Expectation,
+    /// RFC 9110 §7.4: a target with the scheme https or wss on a connection without TLS.
+    Misdirected,
     /// RFC 9110 §9.3.6: CONNECT asks for a tunnel, which this server does not make.
     Connect,
     /// RFC 9110 §15.5.9: the head did not arrive in time.
@@ -80,6 +82,8 @@ impl Error {
             Error::BodyTooLarge => 413,
             Error::TargetTooLong => 414,
             Error::Expectation => 417,
+            // [9110-7.4-1] [9110-7.4-2]
+            Error::Misdirected => 421,
             Error::HeadTooLarge | Error::TooManyFields | Error::TrailersTooLarge => 431,
             // [9112-6.1-6]
             Error::CodingUnknown | Error::Connect => 501,
@@ -114,6 +118,7 @@ impl Error {
             Error::HeadTooLarge | Error::TooManyFields | Error::TrailersTooLarge => "RFC 6585 §5",
             Error::BodyTooLarge => "RFC 9110 §15.5.14",
             Error::Expectation => "RFC 9110 §10.1.1",
+            Error::Misdirected => "RFC 9110 §7.4",
             Error::Connect => "RFC 9110 §9.3.6",
             Error::HeadTimeout | Error::BodyTimeout | Error::BodyTooSlow => "RFC 9110 §15.5.9",
         }
@@ -162,6 +167,9 @@ impl Error {
             Error::TooManyFields => "the request has more field lines than this server allows",
             Error::BodyTooLarge => "the request body is larger than this server allows",
             Error::Expectation => "100-continue is the only expectation known here",
+            Error::Misdirected => {
+                "a request for an https or wss URI must come through TLS, which this port does not speak"
+            }
             Error::Connect => "this server makes no tunnels",
             Error::HeadTimeout => "the request head did not arrive in time",
             Error::BodyTimeout => "no byte of the request body arrived in time",

@@ -6,10 +6,8 @@
 //! requests are smuggled.
 
 use super::error::Error;
-use super::head::{FieldSpan, Version};
-use super::headers::list_elements;
-use super::target::is_host;
-use crate::bytes::ascii::{self, NotANumber};
+use super::facts::{Fact, Facts};
+use super::head::Version;
 
 /// The body that follows a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,158 +36,68 @@ pub struct Framing {
     pub te_trailers: bool,
 }
 
-/// What the fields say, collected in one walk.
-#[derive(Default)]
-struct Facts {
-    hosts: u32,
-    length: Option<u64>,
-    /// Transfer codings seen.
-    codings: u32,
-    /// How many of them were `chunked`, and was the last one?
-    chunked: u32,
-    last_is_chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    upgrade: bool,
-    websocket: bool,
-    expect: bool,
-    te_trailers: bool,
-}
-
-/// Decides. Linear in the number of fields.
+/// Decides, from what was noted while the head was parsed.
 ///
 /// # Errors
 /// A rule of RFC 9110 or 9112 that the head breaks as a whole; see [`Error`].
 #[inline]
-pub fn decide(version: Version, bytes: &[u8], fields: &[FieldSpan]) -> Result<Framing, Error> {
-    // [9110-2.4-1]
-    let mut facts = Facts::default();
-    for field in fields {
-        let name = field.name.of(bytes);
-        // Few names matter; their lengths tell most others apart.
-        match name.len() {
-            // [9110-5.1-1]
-            2 | 4 | 6 | 7 | 10 | 14 | 17 => note(&mut facts, name, field.value.of(bytes))?,
-            _ => {}
-        }
+pub fn decide(version: Version, facts: &Facts) -> Result<Framing, Error> {
+    if facts.only_host() && version == Version::Http11 {
+        // What the rules below come to.
+        return Ok(Framing {
+            body: Body::Empty,
+            persist: true,
+            expect_continue: false,
+            upgrade_websocket: false,
+            te_trailers: false,
+        });
     }
-    check_host(&facts, version)?;
-    let body = body(&facts, version)?;
+    decide_unusual(version, facts)
+}
+
+fn decide_unusual(version: Version, facts: &Facts) -> Result<Framing, Error> {
+    if let Some(error) = facts.broken {
+        return Err(error);
+    }
+    check_host(facts, version)?;
+    let body = body(facts, version)?;
     // RFC 9110 §10.1.1: an HTTP/1.0 client cannot understand a 100: its expectation is ignored.
+    let expect_continue =
     // [9110-10.1.1-1] [9110-15.2-1] [9110-7.8-7]
-    let expect_continue = facts.expect && version == Version::Http11 && body != Body::Empty;
+        facts.has(Fact::Expect) && version == Version::Http11 && body != Body::Empty;
     Ok(Framing {
         body,
-        persist: persists(&facts, version),
+        persist: persists(facts, version),
         expect_continue,
         // RFC 9110 §7.8: Upgrade counts only if Connection lists it.
         // [6455-4.2.1-3] [6455-4.2.1-4]
-        upgrade_websocket: facts.upgrade && facts.websocket,
-        te_trailers: facts.te_trailers,
+        upgrade_websocket: facts.has(Fact::Upgrade) && facts.has(Fact::WebSocket),
+        te_trailers: facts.has(Fact::TeTrailers),
     })
-}
-
-#[inline]
-fn note(facts: &mut Facts, name: &[u8], value: &[u8]) -> Result<(), Error> {
-    match name {
-        b"host" => {
-            facts.hosts += 1;
-            if !is_host(value) {
-                // [9112-3.2-5]
-                return Err(Error::HostInvalid);
-            }
-        }
-        b"content-length" => note_length(facts, value)?,
-        b"transfer-encoding" => note_codings(facts, value)?,
-        b"connection" => {
-            for option in list_elements(value) {
-                facts.close |= option.eq_ignore_ascii_case(b"close");
-                facts.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                facts.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
-            }
-        }
-        b"upgrade" => {
-            // [9110-7.8-8]
-            facts.websocket |= list_elements(value).any(|p| p.eq_ignore_ascii_case(b"websocket"));
-        }
-        b"expect" => {
-            // RFC 9110 §10.1.1: an expectation we do not know may be answered with 417.
-            for expectation in list_elements(value) {
-                if !expectation.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Error::Expectation);
-                }
-                facts.expect = true;
-            }
-        }
-        // RFC 9110 §10.1.4: a list; `trailers` takes no weight.
-        b"te" => {
-            facts.te_trailers |= list_elements(value).any(|c| c.eq_ignore_ascii_case(b"trailers"))
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// RFC 9110 §8.6: `Content-Length = 1*DIGIT`. A list of equal values (some proxies join
-/// repeated fields so) may be refused or taken as one: we take it, since no two readers can
-/// disagree about it. Different values are refused (RFC 9112 §6.3).
-fn note_length(facts: &mut Facts, value: &[u8]) -> Result<(), Error> {
-    for element in value.split(|&byte| byte == b',') {
-        let length = match ascii::parse_decimal(ascii::trim_ows(element)) {
-            Ok(length) => length,
-            // [9112-6.3-2]
-            Err(NotANumber::NotDigits) => return Err(Error::ContentLength),
-            // More than u64 holds is more than any limit.
-            Err(NotANumber::Overflow) => return Err(Error::BodyTooLarge),
-        };
-        if facts.length.is_some_and(|earlier| earlier != length) {
-            // [9112-6.3-2]
-            return Err(Error::ContentLengthDiffers);
-        }
-        facts.length = Some(length);
-    }
-    Ok(())
-}
-
-/// RFC 9112 §6.1: the transfer codings, in the order in which they were applied.
-fn note_codings(facts: &mut Facts, value: &[u8]) -> Result<(), Error> {
-    for coding in value.split(|&byte| byte == b',').map(ascii::trim_ows) {
-        // RFC 9112 §6.1: the list has at least one element. Departure: RFC 9110 §5.6.1.2 lets
-        // empty elements pass. Here they are refused, since readers disagree whether chunked is
-        // still the last coding in front of a comma.
-        if coding.is_empty() {
-            return Err(Error::ChunkedNotFinal);
-        }
-        facts.codings += 1;
-        facts.last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
-        facts.chunked += u32::from(facts.last_is_chunked);
-    }
-    Ok(())
 }
 
 /// RFC 9112 §3.2: "A server MUST respond with a 400 status code to any HTTP/1.1 request message
 /// that lacks a Host header field and to any request message that contains more than one Host
 /// header field line or a Host header field with an invalid field value."
-#[inline]
 fn check_host(facts: &Facts, version: Version) -> Result<(), Error> {
-    match facts.hosts {
-        1 => Ok(()),
-        0 if version == Version::Http10 => Ok(()),
-        // [9112-3.2-3] [6455-4.2.1-2]
-        0 => Err(Error::HostMissing),
+    if facts.has(Fact::SecondHost) {
         // [9112-3.2-4]
-        _ => Err(Error::HostRepeated),
+        Err(Error::HostRepeated)
+    } else if facts.has(Fact::Host) || version == Version::Http10 {
+        Ok(())
+    } else {
+        // [9112-3.2-3] [6455-4.2.1-2]
+        Err(Error::HostMissing)
     }
 }
 
 /// RFC 9112 §6.3: which body follows. The method plays no part in it.
-#[inline]
 fn body(facts: &Facts, version: Version) -> Result<Body, Error> {
-    if facts.codings == 0 {
+    if !facts.has(Fact::Coding) {
         // §6.3 no. 6 and 7. No length and no coding: a request has no body then.
         return Ok(match facts.length {
-            None | Some(0) => Body::Empty,
-            Some(length) => Body::Length(length),
+            0 => Body::Empty,
+            length => Body::Length(length),
         });
     }
     // RFC 9112 §6.1: "A server or client that receives an HTTP/1.0 message containing a
@@ -200,17 +108,18 @@ fn body(facts: &Facts, version: Version) -> Result<Body, Error> {
     }
     // RFC 9112 §6.3 no. 3: both present. The two can disagree, and a proxy in front of us may
     // believe the other one. We may repair or refuse; we refuse, and close.
-    if facts.length.is_some() {
+    if facts.has(Fact::Length) {
         // [9112-6.1-8]
         return Err(Error::LengthAndCoding);
     }
-    // RFC 9112 §6.3 no. 4: chunked is not final, or (§7.1) applied more than once.
-    if !facts.last_is_chunked || facts.chunked != 1 {
+    // RFC 9112 §6.3 no. 4: chunked is not final (whatever the others are), or (§7.1) applied more
+    // than once.
+    if !facts.has(Fact::ChunkedIsLast) || facts.has(Fact::SecondChunked) {
         // [9112-6.3-1] [9112-7.1-3]
-        return Err(if facts.chunked == 0 { Error::CodingUnknown } else { Error::ChunkedNotFinal });
+        return Err(Error::ChunkedNotFinal);
     }
-    // RFC 9112 §6.1: a coding we do not understand: 501.
-    if facts.codings != 1 {
+    // RFC 9112 §6.1: a coding we do not understand, under chunks: 501.
+    if facts.has(Fact::SecondCoding) {
         // [9112-6.1-6]
         return Err(Error::CodingUnknown);
     }
@@ -218,10 +127,9 @@ fn body(facts: &Facts, version: Version) -> Result<Body, Error> {
 }
 
 /// RFC 9112 §9.3: `close` ends it; HTTP/1.1 persists by default, HTTP/1.0 only if asked.
-#[inline]
 fn persists(facts: &Facts, version: Version) -> bool {
     // [9112-9.3-1]
-    !facts.close && (version == Version::Http11 || facts.keep_alive)
+    !facts.has(Fact::Close) && (version == Version::Http11 || facts.has(Fact::KeepAlive))
 }
 
 #[cfg(test)]
@@ -235,7 +143,7 @@ mod tests {
         let head = parse(&mut bytes, &mut Progress::default(), &mut fields, Limits::default())
             .expect("the lines are well formed")
             .expect("the head is complete");
-        decide(head.version, &bytes, &fields)
+        decide(head.version, &head.facts)
     }
 
     fn body_of(lines: &str) -> Result<Body, Error> {
@@ -281,11 +189,12 @@ mod tests {
                 Err(Error::ChunkedNotFinal),
             ),
             ("Transfer-Encoding: gzip, chunked\r\n", Err(Error::CodingUnknown)),
-            ("Transfer-Encoding: gzip\r\n", Err(Error::CodingUnknown)),
-            ("Transfer-Encoding: identity\r\n", Err(Error::CodingUnknown)),
-            ("Transfer-Encoding: xchunked\r\n", Err(Error::CodingUnknown)),
-            ("Transfer-Encoding: chunked;q=1\r\n", Err(Error::CodingUnknown)),
-            ("Transfer-Encoding: \"chunked\"\r\n", Err(Error::CodingUnknown)),
+            ("Transfer-Encoding: identity, chunked\r\n", Err(Error::CodingUnknown)),
+            ("Transfer-Encoding: gzip\r\n", Err(Error::ChunkedNotFinal)),
+            ("Transfer-Encoding: identity\r\n", Err(Error::ChunkedNotFinal)),
+            ("Transfer-Encoding: xchunked\r\n", Err(Error::ChunkedNotFinal)),
+            ("Transfer-Encoding: chunked;q=1\r\n", Err(Error::ChunkedNotFinal)),
+            ("Transfer-Encoding: \"chunked\"\r\n", Err(Error::ChunkedNotFinal)),
         ];
         for (lines, expected) in rows {
             assert_eq!(body_of(lines), expected, "{lines:?}");

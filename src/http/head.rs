@@ -17,6 +17,9 @@
 //! again but once, at the end, to collect their positions. A head fed byte by byte costs linear
 //! time.
 //!
+//! In that last walk each field is noted in the [`Facts`] while its name is at hand, so that
+//! nobody has to look for the few that decide about framing.
+//!
 //! ```
 //! use oneport::http::head::{self, Limits, Progress};
 //!
@@ -32,6 +35,7 @@
 //! ```
 
 use super::error::Error;
+use super::facts::Facts;
 use crate::bytes::ascii;
 
 /// A range of bytes, relative to the first byte of the head.
@@ -97,6 +101,11 @@ pub struct Head {
     pub version: Version,
     /// Length of the head with its empty line: the body begins here.
     pub len: usize,
+    /// The target is nothing but a path, with nothing in it to be decoded: it begins with `/`, and
+    /// has no query, no fragment and no percent escape.
+    pub plain_path: bool,
+    /// What the fields say about framing.
+    pub facts: Facts,
 }
 
 /// What a head may cost.
@@ -126,12 +135,21 @@ pub struct Progress {
     fields: u16,
 }
 
-/// What one line brought.
-enum Line {
-    /// A field line; the next line begins here.
-    Field(usize),
-    /// The empty line; the head ends here.
-    Empty(usize),
+/// What one line brought. Positions count from its beginning.
+enum Line<'a> {
+    /// A field line.
+    Field {
+        /// In lower case.
+        name: &'a [u8],
+        /// Trimmed.
+        value: &'a [u8],
+        /// Where the value begins.
+        value_at: usize,
+        /// Where the next line begins.
+        next: usize,
+    },
+    /// The empty line: the head ends behind it.
+    Empty,
     /// The line is not complete.
     Partial,
 }
@@ -148,7 +166,11 @@ pub fn parse(
     fields: &mut Vec<FieldSpan>,
     limits: Limits,
 ) -> Result<Option<Head>, Error> {
-    if *progress == Progress::default() {
+    // What lies beyond the limit is not looked at: a line that ends there is not complete, and
+    // `partial` says what that means.
+    let within = bytes.len().min(limits.max_head);
+    let bytes = &mut bytes[..within];
+    if progress.searched == 0 {
         parse_lines(bytes, progress, fields, limits)
     } else {
         resume(bytes, progress, fields, limits)
@@ -170,12 +192,11 @@ fn resume(
     if progress.line == 0 {
         return parse_lines(bytes, progress, fields, limits);
     }
-    fields.clear();
     let mut at = progress.line as usize;
     loop {
-        match parse_field_line(bytes, at, fields, limits)? {
-            Line::Field(next) => {
-                at = next;
+        match field_line(&mut bytes[at..])? {
+            Line::Field { next, .. } => {
+                at += next;
                 progress.fields += 1;
                 if usize::from(progress.fields) > limits.max_fields {
                     return Err(Error::TooManyFields);
@@ -183,7 +204,7 @@ fn resume(
             }
             Line::Partial => return partial(bytes, progress, at, limits),
             // All lines are there: once more over the whole, for the positions.
-            Line::Empty(_) => {
+            Line::Empty => {
                 *progress = Progress::default();
                 return parse_lines(bytes, progress, fields, limits);
             }
@@ -198,25 +219,32 @@ fn parse_lines(
     limits: Limits,
 ) -> Result<Option<Head>, Error> {
     fields.clear();
-    let Some((mut head, mut at)) = parse_request_line(bytes, limits)? else {
+    let Some(mut head) = request_line(bytes)? else {
         return partial(bytes, progress, 0, limits);
     };
     loop {
-        match parse_field_line(bytes, at, fields, limits)? {
-            Line::Field(next) => {
-                at = next;
+        let line = head.len;
+        match field_line(&mut bytes[line..])? {
+            Line::Field { name, value, value_at, next } => {
+                head.facts.note(name, value);
+                let value_at = line + value_at;
+                fields.push(FieldSpan {
+                    name: Span::new(line, line + name.len()),
+                    value: Span::new(value_at, value_at + value.len()),
+                });
                 if fields.len() > limits.max_fields {
                     return Err(Error::TooManyFields);
                 }
+                head.len += next;
             }
-            Line::Empty(end) => {
+            Line::Empty => {
                 // [9110-5.3-2]
-                head.len = end;
+                head.len += 2;
                 return Ok(Some(head));
             }
             Line::Partial => {
                 progress.fields = fields.len() as u16;
-                return partial(bytes, progress, at, limits);
+                return partial(bytes, progress, line, limits);
             }
         }
     }
@@ -231,14 +259,23 @@ pub(super) fn parse_fields(
     limits: Limits,
 ) -> Result<Option<usize>, Error> {
     fields.clear();
+    let full = bytes.len() >= limits.max_head;
+    let within = bytes.len().min(limits.max_head);
+    let bytes = &mut bytes[..within];
     loop {
-        match parse_field_line(bytes, at, fields, limits)? {
-            Line::Field(_) if fields.len() > limits.max_fields => {
-                return Err(Error::TooManyFields);
+        match field_line(&mut bytes[at..])? {
+            Line::Field { name, value, value_at, next } => {
+                fields.push(FieldSpan {
+                    name: Span::new(at, at + name.len()),
+                    value: Span::new(at + value_at, at + value_at + value.len()),
+                });
+                if fields.len() > limits.max_fields {
+                    return Err(Error::TooManyFields);
+                }
+                at += next;
             }
-            Line::Field(next) => at = next,
-            Line::Empty(end) => return Ok(Some(end)),
-            Line::Partial if bytes.len() >= limits.max_head => return Err(Error::HeadTooLarge),
+            Line::Empty => return Ok(Some(at + 2)),
+            Line::Partial if full => return Err(Error::HeadTooLarge),
             Line::Partial => return Ok(None),
         }
     }
@@ -254,80 +291,91 @@ fn partial(
 ) -> Result<Option<Head>, Error> {
     // [9110-2.3-1]
     if bytes.len() >= limits.max_head {
-        return Err(too_large(line));
+        // [9112-3-2] [9110-5.4-1]
+        return Err(if line == 0 { Error::TargetTooLong } else { Error::HeadTooLarge });
     }
     progress.line = line as u32;
     progress.searched = bytes.len() as u32;
     Ok(None)
 }
 
-const fn too_large(line: usize) -> Error {
-    // [9112-3-2] [9110-5.4-1]
-    if line == 0 { Error::TargetTooLong } else { Error::HeadTooLarge }
-}
-
-/// Reports `error` for the line that begins at `line`, but only once the line is complete and
-/// within the limit: then it makes no difference how the bytes were split on their way.
+/// Reports `error` for the line at the beginning of `bytes`, but only once it is complete: then it
+/// makes no difference how the bytes were split on their way.
 #[cold]
-fn complain(bytes: &[u8], line: usize, error: Error, limits: Limits) -> Result<(), Error> {
-    match memchr::memchr(b'\n', &bytes[line..]) {
+fn complain(bytes: &[u8], error: Error) -> Result<(), Error> {
+    match memchr::memchr(b'\n', bytes) {
         None => Ok(()),
-        Some(end) if line + end + 1 > limits.max_head => Err(too_large(line)),
         Some(_) => Err(error),
     }
 }
 
+const HTTP_1_1: u64 = u64::from_le_bytes(*b"HTTP/1.1");
+const HTTP_1_0: u64 = u64::from_le_bytes(*b"HTTP/1.0");
+
 /// RFC 9112 §3: `request-line = method SP request-target SP HTTP-version`.
 ///
-/// Gives the head so far and the place where the next line begins; `None` if the line is not
-/// complete.
-#[inline]
-fn parse_request_line(bytes: &[u8], limits: Limits) -> Result<Option<(Head, usize)>, Error> {
-    // A TLS ClientHello begins with a handshake record (RFC 8446 §5.1: type 22). It contains no
-    // line, so it would wait for the deadline; say at once what is wrong.
-    if bytes.first() == Some(&0x16) {
-        return Err(Error::TlsOnPlainPort);
-    }
-    match scan_request_line(bytes) {
-        Ok(Some((head, next))) if next <= limits.max_head => Ok(Some((head, next))),
-        Ok(Some(_)) => Err(Error::TargetTooLong),
-        Ok(None) => Ok(None),
-        Err(error) => complain(bytes, 0, error, limits).map(|()| None),
-    }
-}
-
-#[inline]
-fn scan_request_line(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
+/// Gives the head so far, its length being that of this line; `None` if the line is not complete.
+#[inline(always)]
+fn request_line(bytes: &[u8]) -> Result<Option<Head>, Error> {
     // RFC 9110 §9.1: the method is a token, and case-sensitive.
     // [9112-2.2-1]
-    let Some(method_end) = bytes.iter().position(|&byte| !ascii::is_tchar(byte)) else {
-        return Ok(None);
+    let method_end = if bytes.first_chunk() == Some(b"GET ") {
+        3
+    } else {
+        match bytes.iter().position(|&byte| !ascii::is_tchar(byte)) {
+            Some(end) => end,
+            None => return Ok(None),
+        }
     };
     if bytes[method_end] != b' ' || method_end == 0 {
-        return Err(Error::RequestLine);
+        return no_method(bytes).map(|()| None);
     }
     // RFC 9112 §3: exactly one space. More lenient parsers take several, and disagree about
     // what the target is.
     // [9112-3.2-2]
     let target = method_end + 1;
-    let target_end = ascii::visible_end(bytes, target);
+    let mut target_end = ascii::usual_path_end(bytes, target);
+    let mut plain_path = bytes.get(target) == Some(&b'/');
+    if bytes.get(target_end) != Some(&b' ') {
+        plain_path = false;
+        target_end = ascii::visible_end(bytes, target_end);
+    }
     let Some(&after) = bytes.get(target_end) else { return Ok(None) };
     if after != b' ' || target_end == target {
-        return Err(if after >= 0x80 { Error::Target } else { Error::RequestLine });
+        let error = if after >= 0x80 { Error::Target } else { Error::RequestLine };
+        return complain(bytes, error).map(|()| None);
     }
     let rest = &bytes[target_end + 1..];
-    let version = match rest.first_chunk::<10>() {
-        Some(b"HTTP/1.1\r\n") => Version::Http11,
-        Some(b"HTTP/1.0\r\n") => Version::Http10,
+    let version = match rest.split_first_chunk::<8>() {
+        Some((version, end)) if end.first_chunk() == Some(b"\r\n") => {
+            // As numbers: one comparison for eight bytes.
+            match u64::from_le_bytes(*version) {
+                HTTP_1_1 => Version::Http11,
+                HTTP_1_0 => Version::Http10,
+                _ => return unusual_version(rest).map(|()| None),
+            }
+        }
         _ => return unusual_version(rest).map(|()| None),
     };
-    let head = Head {
+    Ok(Some(Head {
         method: Span::new(0, method_end),
         target: Span::new(target, target_end),
         version,
-        len: 0,
-    };
-    Ok(Some((head, target_end + 11)))
+        len: target_end + 11,
+        plain_path,
+        facts: Facts::default(),
+    }))
+}
+
+/// A request line that does not begin with a method.
+#[cold]
+fn no_method(bytes: &[u8]) -> Result<(), Error> {
+    // A TLS ClientHello begins with a handshake record (RFC 8446 §5.1: type 22). It contains no
+    // line, so it would wait for the deadline; say at once what is wrong.
+    if bytes.first() == Some(&0x16) {
+        return Err(Error::TlsOnPlainPort);
+    }
+    complain(bytes, Error::RequestLine)
 }
 
 /// What follows the target is not one of the two versions with its CR LF.
@@ -354,91 +402,75 @@ fn unusual_version(rest: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// RFC 9112 §5: `field-line = field-name ":" OWS field-value OWS`, or the empty line.
-#[inline]
-fn parse_field_line(
-    bytes: &mut [u8],
-    line: usize,
-    fields: &mut Vec<FieldSpan>,
-    limits: Limits,
-) -> Result<Line, Error> {
-    let error = match scan_field_line(bytes, line, fields) {
-        Ok(Line::Field(next) | Line::Empty(next)) if next > limits.max_head => {
-            return Err(Error::HeadTooLarge);
-        }
-        Ok(done) => return Ok(done),
-        Err(error) => error,
-    };
-    complain(bytes, line, error, limits).map(|()| Line::Partial)
-}
-
-#[inline]
-fn scan_field_line(
-    bytes: &mut [u8],
-    line: usize,
-    fields: &mut Vec<FieldSpan>,
-) -> Result<Line, Error> {
-    let name_len = ascii::lower_token(&mut bytes[line..]);
-    let colon = line + name_len;
-    match bytes.get(colon) {
-        Some(b':') if name_len > 0 => {}
-        Some(&other) => return unusual_line(bytes, line, colon, other),
-        None => return Ok(Line::Partial),
-    }
-    let mut value = colon + 1;
-    while let Some(b' ' | b'\t') = bytes.get(value) {
-        value += 1;
-    }
-    let end = ascii::field_value_end(bytes, value);
-    match bytes.get(end..end + 2) {
-        Some(b"\r\n") => {}
-        _ => return unusual_end(bytes, end).map(|()| Line::Partial),
-    }
-    // OWS behind the value belongs to the line, not to the value.
-    // [9110-5.5-1]
-    let mut value_end = end;
-    while value_end > value && matches!(bytes[value_end - 1], b' ' | b'\t') {
-        value_end -= 1;
-    }
-    fields.push(FieldSpan { name: Span::new(line, colon), value: Span::new(value, value_end) });
-    Ok(Line::Field(end + 2))
-}
-
-/// A line that does not begin with `name ":"`: the end of the head, or a mistake.
-#[inline]
-fn unusual_line(bytes: &[u8], line: usize, at: usize, found: u8) -> Result<Line, Error> {
-    if at == line && found == b'\r' {
-        return match bytes.get(at + 1) {
-            Some(b'\n') => Ok(Line::Empty(at + 2)),
-            Some(_) => Err(Error::BareCr),
-            None => Ok(Line::Partial),
+/// RFC 9112 §5: `field-line = field-name ":" OWS field-value OWS`, or the empty line, at the
+/// beginning of `bytes`.
+#[inline(always)]
+fn field_line(bytes: &mut [u8]) -> Result<Line<'_>, Error> {
+    let colon = ascii::lower_token(bytes);
+    let bytes = &*bytes;
+    if bytes.get(colon) != Some(&b':') || colon == 0 {
+        return if bytes.first_chunk::<2>() == Some(b"\r\n") {
+            Ok(Line::Empty)
+        } else {
+            mistaken_line(bytes, colon)
         };
     }
-    Err(match found {
+    let end = ascii::field_value_end(bytes, colon + 1);
+    let (line, after) = bytes.split_at(end);
+    if after.first_chunk::<2>() != Some(b"\r\n") {
+        return unusual_end(bytes, end);
+    }
+    // OWS belongs to the line, not to the value: mostly one space before it. Of all the bytes that
+    // were let through, only space and tab are as low as that.
+    // [9110-5.5-1]
+    let mut value = &line[colon + 1..];
+    while let [0..=b' ', rest @ ..] = value {
+        value = rest;
+    }
+    let value_at = end - value.len();
+    while let [rest @ .., 0..=b' '] = value {
+        value = rest;
+    }
+    Ok(Line::Field { name: &line[..colon], value, value_at, next: end + 2 })
+}
+
+/// A line that does not begin with `name ":"` and is not empty.
+#[cold]
+fn mistaken_line(bytes: &[u8], at: usize) -> Result<Line<'_>, Error> {
+    let error = match bytes.get(at) {
+        None => return Ok(Line::Partial),
+        Some(b'\r') if at == 0 => match bytes.get(1) {
+            None => return Ok(Line::Partial),
+            Some(_) => Error::BareCr,
+        },
         // RFC 9112 §5.2: a line that begins with white space continues the one before it. Some
         // parsers take it, some do not: that is how a length is hidden (CVE-2024-27982).
         // [9112-2.2-6] [9112-5.2-2]
-        b' ' | b'\t' if at == line => Error::ObsFold,
+        Some(b' ' | b'\t') if at == 0 => Error::ObsFold,
         // RFC 9112 §5.1: "a server MUST reject".
+        Some(b' ' | b'\t')
         // [9112-5.1-1]
-        b' ' | b'\t' if bytes[at..].iter().find(|b| !matches!(b, b' ' | b'\t')) == Some(&b':') => {
+            if bytes[at..].iter().find(|b| !matches!(b, b' ' | b'\t')) == Some(&b':') =>
+        {
             Error::SpaceBeforeColon
         }
-        b'\n' if at == line => Error::BareLf,
-        _ => Error::FieldName,
-    })
+        Some(b'\n') if at == 0 => Error::BareLf,
+        Some(_) => Error::FieldName,
+    };
+    complain(bytes, error).map(|()| Line::Partial)
 }
 
 /// The value did not end with CR LF.
 #[cold]
-fn unusual_end(bytes: &[u8], end: usize) -> Result<(), Error> {
-    match (bytes.get(end), bytes.get(end + 1)) {
-        (None, _) | (Some(b'\r'), None) => Ok(()),
+fn unusual_end(bytes: &[u8], end: usize) -> Result<Line<'_>, Error> {
+    let error = match (bytes.get(end), bytes.get(end + 1)) {
+        (None, _) | (Some(b'\r'), None) => return Ok(Line::Partial),
         // [9112-2.2-3] [9110-5.5-2]
-        (Some(b'\r'), Some(_)) => Err(Error::BareCr),
-        (Some(b'\n'), _) => Err(Error::BareLf),
-        _ => Err(Error::FieldValue),
-    }
+        (Some(b'\r'), Some(_)) => Error::BareCr,
+        (Some(b'\n'), _) => Error::BareLf,
+        _ => Error::FieldValue,
+    };
+    complain(bytes, error).map(|()| Line::Partial)
 }
 
 #[cfg(test)]

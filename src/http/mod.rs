@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  bytes ──> head ──> framing ──> cycle      receiver half: what the peer sent
-//!            (lines)  (which body, persist?, upgrade?)
+//!       (lines, facts)  (which body, persist?, upgrade?)
 //!  bytes <── sender <── status, fields, body  sender half: what we answer
 //! ```
 //!
@@ -17,6 +17,7 @@ pub mod chunked;
 pub mod cycle;
 pub mod date;
 pub mod error;
+pub mod facts;
 pub mod framing;
 pub mod head;
 pub mod headers;

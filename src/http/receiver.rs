@@ -14,7 +14,7 @@ enum Rest {
     #[default]
     Nothing,
     Length(u64),
-    Chunked(Box<chunked::Decoder>),
+    Chunked(chunked::Decoder),
 }
 
 /// What [`Receiver::head`] found.
@@ -92,7 +92,7 @@ impl Receiver {
         self.rest = match body {
             Body::Empty => Rest::Nothing,
             Body::Length(length) => Rest::Length(length),
-            Body::Chunked => Rest::Chunked(Box::default()),
+            Body::Chunked => Rest::Chunked(chunked::Decoder::default()),
         };
     }
 

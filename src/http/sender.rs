@@ -12,6 +12,9 @@ use super::headers::list_elements;
 use super::status::write_status_line;
 use crate::bytes::ascii;
 
+/// Room for the head of most responses (bytes).
+const WHOLE_HEAD: usize = 256;
+
 /// A field as an application sends it: name and value.
 pub type Field<'a> = (&'a [u8], &'a [u8]);
 
@@ -55,7 +58,7 @@ impl Invalid {
                 "the body is longer than its content-length (RFC 9110 §8.6)"
             }
             Invalid::TrailerField => {
-                "framing, routing and authentication fields must not be trailers (RFC 9110 §6.5.1)"
+                "fields of framing, routing, control, authentication and content must not be trailers (RFC 9110 §6.5.1)"
             }
             Invalid::HandshakeField => {
                 "upgrade, connection and sec-websocket fields are the handshake's own (RFC 6455 §4.2.2)"
@@ -186,8 +189,8 @@ impl Sender {
         self.status = status;
         self.trailers = trailers;
         self.open = true;
-        // RFC 9112 §6.3 no. 1.
-        // [9110-9.3.2-1] [9112-6.1-4]
+        // RFC 9112 §6.3 no. 1; RFC 9110 §15.3.6 for 205.
+        // [9110-9.3.2-1] [9110-15.3.6-1] [9112-6.1-4]
         self.form = if self.request.is_head || matches!(status, 204 | 205 | 304) {
             BodyForm::Forbidden
         } else {
@@ -259,6 +262,39 @@ impl Sender {
             _ => self.form = BodyForm::Length(length),
         }
         append_field(out, b"content-length", value)
+    }
+
+    /// Writes a whole response at once: what [`Sender::start`], [`Sender::piece`] and the payload come
+    /// to, for the responses that nearly all are. False if this is not one of them, or if something
+    /// about it is wrong; then `out` holds half a response, the caller truncates it and begins anew.
+    #[inline]
+    pub fn whole(
+        &mut self,
+        out: &mut Vec<u8>,
+        prefab: &Prefab,
+        status: u16,
+        fields: &[Field<'_>],
+        body: &[u8],
+    ) -> bool {
+        let persists = self.request.persist && self.request.version == Version::Http11;
+        if !persists || self.request.is_head {
+            return false;
+        }
+        out.reserve(WHOLE_HEAD + body.len());
+        if self.start(out, prefab, status, fields, false).is_err() {
+            return false;
+        }
+        // An application may have said more of the framing than its fields usually do.
+        if self.form != BodyForm::Undecided || self.upgrade || !self.request.persist {
+            return false;
+        }
+        self.open = false;
+        self.form = BodyForm::Length(0);
+        self.body_bytes = body.len() as u64;
+        write_content_length(out, body.len());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(body);
+        true
     }
 
     /// Announces the next piece of body: closes the head if it is open, and writes what stands
@@ -476,25 +512,87 @@ fn check_value(value: &[u8]) -> Result<(), Invalid> {
     if ascii::is_field_value(value) { Ok(()) } else { Err(Invalid::FieldValue) }
 }
 
-/// RFC 9110 §6.5.1: not for framing, routing, request modifiers, authentication, response
-/// control data or content format.
+/// Fields whose evaluation cannot wait until the content was read, in the words of RFC 9110 §6.5.1.
+///
+/// Not among them, since their definitions permit a trailer: ETag (§8.8.3), Accept-Ranges (§14.3),
+/// Authentication-Info and Proxy-Authentication-Info (§11.6.3, §11.7.3).
+const NEVER_TRAILERS: [&str; 60] = [
+    // Message framing, and what is meant for this connection only.
+    "content-length",
+    "transfer-encoding",
+    "trailer",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "upgrade",
+    // Routing.
+    "host",
+    "max-forwards",
+    "via",
+    "forwarded",
+    // Request modifiers: conditions, controls and wishes.
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-range",
+    "range",
+    "expect",
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "origin",
+    "referer",
+    // Authentication.
+    "authorization",
+    "proxy-authorization",
+    "www-authenticate",
+    "proxy-authenticate",
+    "cookie",
+    "set-cookie",
+    // Response controls.
+    "age",
+    "allow",
+    "cache-control",
+    "date",
+    "expires",
+    "last-modified",
+    "location",
+    "pragma",
+    "retry-after",
+    "server",
+    "vary",
+    "warning",
+    // How the content is to be read.
+    "content-type",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-range",
+    "content-disposition",
+    // What a browser may do with the response.
+    "access-control-allow-credentials",
+    "access-control-allow-origin",
+    "content-security-policy",
+    "strict-transport-security",
+    "x-content-type-options",
+    "x-frame-options",
+    // The WebSocket handshake (RFC 6455 §4).
+    "sec-websocket-accept",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+];
+
+/// RFC 9110 §6.5.1: "A sender MUST NOT generate a trailer field unless the sender knows the
+/// corresponding header field name's definition permits sending it in trailers". Of a field that
+/// is not in the list it is the application that knows.
 fn may_be_trailer(name: &[u8]) -> bool {
-    const NEVER: [&[u8]; 12] = [
-        b"transfer-encoding",
-        b"content-length",
-        b"host",
-        b"connection",
-        b"te",
-        b"trailer",
-        b"upgrade",
-        b"set-cookie",
-        b"authorization",
-        b"www-authenticate",
-        b"content-type",
-        b"content-encoding",
-    ];
     // [9110-6.5.1-1]
-    !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
+    !NEVER_TRAILERS.iter().any(|never| name.eq_ignore_ascii_case(never.as_bytes()))
 }
 
 #[inline]
@@ -506,7 +604,15 @@ fn write_content_length(out: &mut Vec<u8>, len: usize) {
 
 /// Appends a number in decimal digits.
 #[inline]
-pub fn write_decimal(out: &mut Vec<u8>, mut number: usize) {
+pub fn write_decimal(out: &mut Vec<u8>, number: usize) {
+    if number < 100 {
+        let digits = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        return if number < 10 { out.push(digits[1]) } else { out.extend_from_slice(&digits) };
+    }
+    write_long_decimal(out, number);
+}
+
+fn write_long_decimal(out: &mut Vec<u8>, mut number: usize) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     loop {
@@ -587,6 +693,50 @@ mod tests {
     }
 
     // [9112-2.3-1] [9112-6.1-7] [9110-6.2-1] [9110-6.2-2]
+    #[test]
+    fn a_whole_response_is_what_its_parts_are() {
+        let requests = [
+            GET,
+            Request { is_head: true, ..GET },
+            Request { persist: false, ..GET },
+            Request { version: Version::Http10, ..GET },
+        ];
+        let fields: [&[Field<'_>]; 5] = [
+            &[],
+            &[(b"content-type", b"text/plain"), (b"a", b"b")],
+            &[(b"content-length", b"3")],
+            &[(b"upgrade", b"x"), (b"date", b"today")],
+            &[(b"a b", b"")],
+        ];
+        let mut taken = 0;
+        for request in requests {
+            for fields in fields {
+                for status in [200, 204, 404, 999, 100] {
+                    for body in ["", "abc", &"long".repeat(300)] {
+                        let mut whole = Sender::new(request);
+                        let mut out = b"before".to_vec();
+                        if whole.whole(&mut out, &prefab(), status, fields, body.as_bytes()) {
+                            let parts = response(request, status, fields, &[body]);
+                            assert_eq!(String::from_utf8(out).unwrap(), format!("before{parts}"));
+                            assert!(!whole.is_open() && !whole.is_short() && whole.persists());
+                            taken += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(taken >= 18, "the common ones are taken: {taken}");
+    }
+
+    #[test]
+    fn numbers_are_written_like_the_plain_twin() {
+        for number in (0..1200).chain([usize::MAX]) {
+            let mut out = Vec::new();
+            write_decimal(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+
     #[test]
     fn http_1_0_gets_no_chunks() {
         let old = Request { version: Version::Http10, ..GET };
@@ -705,9 +855,13 @@ mod tests {
             sender.trailers(&mut out, true, &[(b"x-sum", b"1")], true).unwrap();
             let text = String::from_utf8(out).unwrap();
             assert!(text.ends_with(tail), "{text}");
-            let refused =
-                sender.trailers(&mut Vec::new(), false, &[(b"Content-Length", b"1")], true);
-            assert_eq!(refused, Err(Invalid::TrailerField));
+            for name in ["Content-Length", "Vary", "CACHE-CONTROL", "content-range", "if-match"] {
+                let field: Field<'_> = (name.as_bytes(), b"1");
+                let refused = sender.trailers(&mut Vec::new(), false, &[field], true);
+                assert_eq!(refused, Err(Invalid::TrailerField), "{name}");
+            }
+            // RFC 9110 §8.8.3 permits it.
+            assert_eq!(sender.trailers(&mut Vec::new(), false, &[(b"ETag", b"1")], true), Ok(()));
         }
     }
 }

@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 
 use super::error::Error;
+use super::head::Span;
 use crate::bytes::ascii;
 
 /// A request target, split into its parts.
@@ -24,6 +25,8 @@ pub enum Target<'a> {
     },
     /// RFC 9112 §3.2.2: a whole URI. Its authority replaces the Host field.
     Absolute {
+        /// Does its scheme ask for TLS (`https`, `wss`)?
+        secure: bool,
         /// Host and port.
         authority: &'a [u8],
         /// The path, `/` if the URI has none.
@@ -63,7 +66,7 @@ impl<'a> Target<'a> {
             return if method == b"OPTIONS" { Ok(Target::Asterisk) } else { Err(Error::Target) };
         }
         // [9112-3.2.2-1]
-        let rest = strip_scheme(target).ok_or(Error::Target)?;
+        let (secure, rest) = strip_scheme(target).ok_or(Error::Target)?;
         let end =
             rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
@@ -75,7 +78,7 @@ impl<'a> Target<'a> {
         }
         let (path, query) = split_query(rest)?;
         let path = if path.is_empty() { b"/" } else { path };
-        Ok(Target::Absolute { authority, path, query })
+        Ok(Target::Absolute { secure, authority, path, query })
     }
 
     /// The path, not decoded. `*` and an authority stand for themselves.
@@ -96,11 +99,13 @@ impl<'a> Target<'a> {
     }
 }
 
-/// `http://` and its kin, in any case (RFC 9110 §4.2.3).
-fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
-    ["http://", "https://", "ws://", "wss://"].iter().find_map(|scheme| {
+/// `http://` and its kin, in any case (RFC 9110 §4.2.3): does it ask for TLS, and what follows?
+fn strip_scheme(target: &[u8]) -> Option<(bool, &[u8])> {
+    const SCHEMES: [(&str, bool); 4] =
+        [("http://", false), ("https://", true), ("ws://", false), ("wss://", true)];
+    SCHEMES.iter().find_map(|&(scheme, secure)| {
         let (head, rest) = target.split_at_checked(scheme.len())?;
-        head.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+        head.eq_ignore_ascii_case(scheme.as_bytes()).then_some((secure, rest))
     })
 }
 
@@ -134,28 +139,26 @@ static HOST: [bool; 256] = {
 ///
 /// Only the bytes are checked, not that a name could exist: enough that a value can be printed,
 /// compared and put into a URI.
+#[inline(always)]
 pub fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value {
-        [b'[', rest @ ..] => {
-            let Some(end) = memchr::memchr(b']', rest) else { return false };
-            let literal = &rest[..end];
-            let allowed = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'v' | b'V');
-            if literal.is_empty() || !literal.iter().all(allowed) {
-                return false;
-            }
-            match &rest[end + 1..] {
-                [] => return true,
-                [b':', port @ ..] => return port.iter().all(u8::is_ascii_digit),
-                _ => return false,
-            }
-        }
-        _ => match ascii::position(value, b':') {
-            Some(colon) => (&value[..colon], &value[colon + 1..]),
-            None => (value, &[][..]),
-        },
-    };
-    let plain = host.iter().all(|&byte| HOST[usize::from(byte)]);
-    (plain || is_escaped_name(host)) && port.iter().all(u8::is_ascii_digit)
+    // From its end: digits behind a colon are a port; if something else comes first there is none,
+    // and a colon that stands elsewhere is no byte of a name.
+    let mut host = value;
+    while let [rest @ .., b'0'..=b'9'] = host {
+        host = rest;
+    }
+    match host {
+        [b'[', ..] => is_ip_literal(value),
+        [name @ .., b':'] => is_name(name),
+        _ => is_name(value),
+    }
+}
+
+/// A registered name or an IPv4 address (RFC 3986 §3.2.2), or nothing.
+#[inline(always)]
+fn is_name(host: &[u8]) -> bool {
+    // Without an early end: it is short and nearly always right.
+    host.iter().fold(true, |all, &byte| all & HOST[usize::from(byte)]) || is_escaped_name(host)
 }
 
 /// A registered name with escapes (RFC 3986 §2.1: `%` and two hexadecimal digits).
@@ -169,6 +172,56 @@ fn is_escaped_name(mut host: &[u8]) -> bool {
             _ => return false,
         };
     }
+}
+
+/// `"[" ( IPv6address / IPvFuture ) "]" [ ":" port ]` (RFC 3986 §3.2.2).
+#[cold]
+fn is_ip_literal(value: &[u8]) -> bool {
+    let [b'[', rest @ ..] = value else { return false };
+    let Some(end) = memchr::memchr(b']', rest) else { return false };
+    let literal = &rest[..end];
+    let allowed = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'v' | b'V');
+    if literal.is_empty() || !literal.iter().all(allowed) {
+        return false;
+    }
+    match &rest[end + 1..] {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// A path that a [`PathBuffer`] holds is at most this long (bytes).
+const SHORT_PATH: usize = 16;
+
+/// Room for a short path, so aligned that the standard library checks it in one step.
+#[derive(Debug, Default)]
+#[repr(align(16))]
+pub struct PathBuffer([u8; SHORT_PATH]);
+
+/// As [`decode_path`], for the path at `path` in a head that holds nothing to be decoded
+/// ([`super::head::Head::plain_path`]): ASCII, so it only has to become text.
+///
+/// [`std::str::from_utf8`] takes 16 bytes in one step if they begin at a multiple of 8; a path in a
+/// head begins anywhere, ends early, and would be looked at byte by byte. So a short one is copied
+/// with some bytes behind it to an aligned place: the check of 16 bytes there costs less than that
+/// of 10 where they stood.
+#[inline]
+pub fn plain_path<'a>(head: &'a [u8], path: Span, buffer: &'a mut PathBuffer) -> Cow<'a, str> {
+    let (start, end) = (path.start as usize, path.end as usize);
+    let len = end - start;
+    if len <= SHORT_PATH
+        && let Some(window) = head.get(start..).and_then(|rest| rest.first_chunk::<SHORT_PATH>())
+    {
+        let PathBuffer(place) = buffer;
+        *place = *window;
+        if let Ok(text) = std::str::from_utf8(place)
+            && let Some(text) = text.get(..len)
+        {
+            return Cow::Borrowed(text);
+        }
+    }
+    decode_path(path.of(head))
 }
 
 /// The path as text: percent escapes decoded, then read as UTF-8 with U+FFFD in the place of
@@ -236,7 +289,11 @@ mod tests {
     #[test]
     fn the_four_forms_with_the_examples_of_rfc_9112_section_3_2() {
         let origin = |path, query| Ok(Target::Origin { path, query });
-        let absolute = |authority, path, query| Ok(Target::Absolute { authority, path, query });
+        let absolute =
+            |authority, path, query| Ok(Target::Absolute { secure: false, authority, path, query });
+        let secure = |authority| {
+            Ok(Target::Absolute { secure: true, authority, path: b"/".as_slice(), query: b"" })
+        };
         type Row<'a> = (&'a [u8], &'a [u8], Result<Target<'a>, Error>);
         let rows: &[Row<'_>] = &[
             (b"GET", b"/where?q=now", origin(b"/where", b"q=now")),
@@ -250,6 +307,9 @@ mod tests {
             ),
             (b"GET", b"HTTP://h:80", absolute(b"h:80", b"/", b"")),
             (b"GET", b"http://h?q", absolute(b"h", b"/", b"q")),
+            (b"GET", b"ws://h", absolute(b"h", b"/", b"")),
+            (b"GET", b"https://h", secure(b"h")),
+            (b"GET", b"WSS://h:443/", secure(b"h:443")),
             (b"OPTIONS", b"*", Ok(Target::Asterisk)),
             (b"CONNECT", b"www.example.com:80", Ok(Target::Authority(b"www.example.com:80"))),
             (b"GET", b"*", Err(Error::Target)),
@@ -296,6 +356,42 @@ mod tests {
             "\u{e4}",
         ] {
             assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_checked_like_the_plain_twin() {
+        let plain = |value: &[u8]| {
+            let host = |host: &[u8]| {
+                let hex = |at: usize| host.get(at).is_some_and(u8::is_ascii_hexdigit);
+                host.iter().enumerate().all(|(at, &byte)| match byte {
+                    b'%' => hex(at + 1) && hex(at + 2),
+                    _ => HOST[usize::from(byte)],
+                })
+            };
+            match value.iter().position(|&byte| byte == b':') {
+                Some(at) => host(&value[..at]) && value[at + 1..].iter().all(u8::is_ascii_digit),
+                None => host(value),
+            }
+        };
+        for first in 0..=255u8 {
+            for second in (0..=255u8).filter(|_| first != b'[') {
+                for value in [&[first, second][..], &[b'a', first, b'1', second, b'2']] {
+                    assert_eq!(is_host(value), plain(value), "{value:x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn plain_paths_are_those_that_decode_path_gives() {
+        for len in 1..70 {
+            for rest in [&b""[..], b" HTTP/1.1\r\n\r\n", b" HTTP/1.1\r\nA: \xc3\xa4\xff\r\n\r\n"] {
+                let path = format!("/{}", "p".repeat(len - 1));
+                let head = [b"GET ", path.as_bytes(), rest].concat();
+                let span = Span { start: 4, end: 4 + len as u32 };
+                assert_eq!(plain_path(&head, span, &mut PathBuffer::default()), path);
+            }
         }
     }
 

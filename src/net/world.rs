@@ -3,13 +3,14 @@
 //! Everything that a loop cannot compute comes through [`World`]: readiness, sockets, the clock,
 //! randomness. A simulated world is a second implementation, not a second loop.
 
-use std::io::{self, IoSlice, Read as _, Write as _};
+use std::io::{self, IoSlice, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustix::net::{RecvFlags, SendFlags};
 
 use super::commands::Wake;
 use super::slab::Key;
@@ -194,15 +195,21 @@ impl World for RealWorld {
     }
 }
 
+/// Reads and writes go to the system itself: in a program with several threads the C library
+/// makes each of them a point where a thread can be cancelled, which costs more than the rest of
+/// the call on our side.
 impl Stream for TcpStream {
+    #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buffer)
+        let (read, _) = rustix::net::recv(&*self, buffer, RecvFlags::empty())?;
+        Ok(read)
     }
 
+    #[inline]
     fn write(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match parts {
             // `send` is cheaper than `sendmsg`.
-            [part] => (&*self).write(part),
+            [part] => Ok(rustix::net::send(&*self, part, SendFlags::NOSIGNAL)?),
             parts => (&*self).write_vectored(parts),
         }
     }

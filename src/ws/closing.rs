@@ -10,8 +10,9 @@
 //!              received Close   └──────────────┘  sent Close
 //! ```
 //!
-//! After its own Close an end sends nothing more (§5.5.1); after the peer's Close nothing more
-//! is read. When both are through, the server closes the TCP connection (§7.1.1).
+//! After its own Close an end sends no more data (§5.5.1), but still answers pings (§5.5.2); after
+//! the peer's Close nothing more is read as a frame. When both are through, the server closes the
+//! TCP connection (§7.1.1).
 
 /// How far the closing handshake is, seen from one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,6 +65,11 @@ impl Closing {
     /// May we still send data frames (§5.5.1)?
     pub const fn may_send(self) -> bool {
         matches!(self, Closing::Open)
+    }
+
+    /// Is a ping still answered (§5.5.2)? Until the peer's Close was received.
+    pub const fn may_answer_ping(self) -> bool {
+        matches!(self, Closing::Open | Closing::ClosedByUs)
     }
 }
 

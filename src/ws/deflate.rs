@@ -81,6 +81,7 @@ impl Engines {
     fn fresh_compress(&mut self, bits: u8, level: u8) -> &mut Compress {
         let at = match self.deflate.iter().position(|(of, _)| *of == bits) {
             Some(at) => {
+                // [7692-7.2.1-5]
                 self.deflate[at].1.reset();
                 at
             }
@@ -94,6 +95,7 @@ impl Engines {
 }
 
 fn new_compress(bits: u8, level: u8) -> Compress {
+    // [7692-7.2.1-3] [7692-7.2.1-4]
     Compress::new_with_window_bits(Compression::new(level.into()), false, bits)
 }
 
@@ -125,17 +127,22 @@ impl Inflater {
         plain: &mut Gather,
     ) -> Result<(), Error> {
         // Any window that a peer may use is within 15 bits.
-        let engine =
-            engines.inflate.get_or_insert_with(|| Decompress::new_with_window_bits(false, 15));
-        engine.reset(false);
+        let mut engine = match engines.inflate.take() {
+            Some(mut engine) => {
+                engine.reset(false);
+                engine
+            }
+            None => Decompress::new_with_window_bits(false, 15),
+        };
         if let Some(history) = self.history.as_ref().filter(|history| !history.is_empty()) {
             engine.set_dictionary(history).map_err(|_| Error::InvalidDeflate)?;
         }
         let mut streams = 1;
+        // [7692-7.2.2-1]
         for part in [payload, &TAIL] {
             let mut rest = part;
-            while !inflate_part(engine, &mut rest, limit, plain)? {
-                // RFC 7692 §7.2.3.5: the last block of a message may be marked final; what
+            while !inflate_part(&mut engine, &mut rest, limit, plain)? {
+                // RFC 7692 §7.2.3.4: the last block of a message may be marked final; what
                 // follows it is a stream that still looks back over it.
                 streams += 1;
                 if streams > MAX_STREAMS {
@@ -149,7 +156,10 @@ impl Inflater {
                 }
             }
         }
+        // One that met an error is not kept.
+        engines.inflate = Some(engine);
         let window = self.window;
+        // [7692-7.2.2-2]
         if let Some(history) = &mut self.history {
             remember(history, plain.filled(), window);
         }
@@ -178,7 +188,7 @@ fn inflate_part(
 ) -> Result<bool, Error> {
     loop {
         // One byte above the limit is asked for: it tells what fits exactly from what does not.
-        let room = plain.spare(limit + 1 - plain.len());
+        let room = plain.spare(limit.saturating_add(1) - plain.len());
         let (room_len, read, written) = (room.len(), engine.total_in(), engine.total_out());
         let status = engine
             .decompress(rest, room, FlushDecompress::Sync)
@@ -200,14 +210,18 @@ fn inflate_part(
     }
 }
 
-/// Empties an engine that was stopped in the middle. zlib-rs 0.6 forgets at a reset how much of
-/// its output was taken, not where it had got to, and ends with a panic when that reaches the
-/// end of its buffer.
-fn drain(engine: &mut Compress, scratch: &mut [u8]) {
+/// Lets an engine that was stopped in the middle come to the end of its message; the output is
+/// thrown away. zlib-rs 0.6.8 does not forget an open block, nor where its own buffer stands, when
+/// it is reset: what it makes next is not DEFLATE, or it panics.
+fn finish(engine: &mut Compress, mut payload: &[u8]) {
+    // In less than seven bytes a flush would begin anew with every call (zlib.h).
+    let mut scratch = [0; 4096];
     loop {
-        let before = engine.total_out();
-        let outcome = engine.compress(&[], scratch, FlushCompress::None);
-        if outcome.is_err() || engine.total_out() - before < scratch.len() as u64 {
+        let (read, written) = (engine.total_in(), engine.total_out());
+        let outcome = engine.compress(payload, &mut scratch, FlushCompress::Sync);
+        payload = &payload[(engine.total_in() - read) as usize..];
+        let room_left = engine.total_out() - written < scratch.len() as u64;
+        if outcome.is_err() || room_left {
             return;
         }
     }
@@ -277,6 +291,7 @@ impl Deflater {
         let complete = outcome.is_ok() && read == payload.len() && written < room;
         let length = written.checked_sub(TAIL.len());
         match length {
+            // [7692-7.2.1-1]
             Some(length) if complete && packed[length..written] == TAIL => Some(length),
             _ if own => {
                 // It saw what the peer will not see compressed.
@@ -284,7 +299,7 @@ impl Deflater {
                 None
             }
             _ => {
-                drain(engine, packed);
+                finish(engine, &payload[read..]);
                 None
             }
         }
@@ -378,6 +393,7 @@ mod tests {
         }
     }
 
+    // [7692-7.2.2-1] [7692-7.2.2-2]
     #[test]
     fn the_examples_of_rfc_7692_section_7_2_3() {
         let mut pair = Pair::new(true, 15);
@@ -397,6 +413,7 @@ mod tests {
         assert_eq!(pair.unpack(b"\x00", 0), Ok(Vec::new()));
     }
 
+    // [7692-7.2.1-1] [7692-7.2.1-5] [7692-7.2.2-2]
     #[test]
     fn every_window_gives_back_what_was_packed() {
         let text: Vec<u8> =
@@ -421,6 +438,36 @@ mod tests {
                 assert_eq!(pair.deflater.holds_engine(), takeover);
                 assert!(!sizes.is_empty());
             }
+        }
+    }
+
+    // [7692-7.2.1-3] [7692-7.2.1-4]
+    #[test]
+    fn nothing_refers_back_beyond_the_window() {
+        // Noise of sixteen letters: half a byte each, if nothing is referred to.
+        let noise = |len: usize| -> Vec<u8> {
+            let mut x = 1u32;
+            let mut next = || {
+                x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                b'a' + (x >> 28) as u8
+            };
+            (0..len).map(|_| next()).collect()
+        };
+        for bits in 9..=15 {
+            // It comes three times, each time a little beyond the window.
+            let message = noise((1 << bits) + 100).repeat(3);
+            let packed = |takeover, bits, level| {
+                let settings = Deflate::default().level(level);
+                let mut deflater = Deflater::new(direction(takeover, bits), settings);
+                let packed = deflater.deflate(&message, &mut Engines::default(), &mut Vec::new());
+                packed.expect("it shrinks") * 100 / message.len()
+            };
+            for takeover in [false, true] {
+                assert!(packed(takeover, bits, 1) > 45, "{bits}");
+                assert!(packed(takeover, bits, 6) > 45, "{bits}");
+            }
+            // A larger window sees it again.
+            assert!(bits == 15 || packed(false, bits + 1, 6) < 30, "{bits}");
         }
     }
 
@@ -458,6 +505,28 @@ mod tests {
         }
         let packed = pair.pack(&[b'a'; 300]).unwrap();
         assert_eq!(pair.unpack(&packed, 300), Ok(vec![b'a'; 300]));
+    }
+
+    #[test]
+    fn an_engine_that_stopped_within_a_block_spoils_nothing() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .take(2 << 20)
+        .collect();
+        let text = b"0123456789".repeat(1000);
+        for takeover in [false, true] {
+            let mut pair = Pair::new(takeover, 15);
+            for len in [1000, 100_000, noise.len()] {
+                assert_eq!(pair.pack(&noise[..len]), None);
+                let packed = pair.pack(&text).unwrap();
+                assert_eq!(pair.unpack(&packed, text.len()).as_deref(), Ok(&text[..]));
+            }
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::borrow::Cow;
 use crate::bytes::ascii;
 
 /// The name of the extension (RFC 7692 §7).
+// [6455-9.1-2]
 const NAME: &[u8] = b"permessage-deflate";
 /// RFC 7692 §7.1.2: a window has 2^8 to 2^15 bytes.
 const BITS: std::ops::RangeInclusive<u8> = 8..=15;
@@ -131,6 +132,7 @@ pub fn accept<'v>(
     for value in values {
         let mut list = List(value);
         while let Some(extension) = list.next()? {
+            // [7692-5-1]
             if taken.is_none() && extension.name.eq_ignore_ascii_case(NAME) {
                 // RFC 7692 §5.1: offers are in the client's order of preference.
                 taken = parameters(&extension, Side::Offer).and_then(|offer| take(&offer, ours));
@@ -144,17 +146,23 @@ pub fn accept<'v>(
 /// we cannot do.
 fn take(offer: &Parameters, ours: Deflate) -> Option<Agreed> {
     let asked = offer.server_max_window_bits.unwrap_or(15);
+    // [7692-7-4]
     if asked < SMALLEST_BITS {
         return None;
     }
+    // [6455-9-2]
     let client_bits = match offer.client_max_window_bits {
+        // [7692-7.1.2.2-3]
         Some(hint) => hint.unwrap_or(15).min(ours.window_bits),
         // §7.1.2.2: who did not say that it can limit its window is not asked to.
+        // [7692-7.1.2.2-2]
         None => 15,
     };
     Some(Agreed {
         server: Direction {
+            // [7692-7.1.1.1-1] [7692-7.1.1.1-2]
             takeover: ours.takeover && !offer.server_no_context_takeover,
+            // [7692-7.1.2.1-2]
             window_bits: asked.min(ours.window_bits),
         },
         client: Direction {
@@ -170,6 +178,7 @@ impl Agreed {
     /// Appends the server's answer to the offer that it took (RFC 7692 §7.1).
     pub fn write_answer(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(NAME);
+        // [7692-7.1.1.1-1]
         if !self.server.takeover {
             out.extend_from_slice(b"; server_no_context_takeover");
         }
@@ -177,10 +186,12 @@ impl Agreed {
             // §7.1.1.2: also if the client did not offer it.
             out.extend_from_slice(b"; client_no_context_takeover");
         }
+        // [7692-7.1.2.1-2]
         // §7.1.2.1: who asked is answered, even if the answer is the largest.
         if self.server_was_asked || self.server.window_bits < 15 {
             write_bits(out, b"; server_max_window_bits=", self.server.window_bits);
         }
+        // [7692-7.1.2.2-2]
         if self.client_can_limit && self.client.window_bits < 15 {
             write_bits(out, b"; client_max_window_bits=", self.client.window_bits);
         }
@@ -214,7 +225,7 @@ pub enum Unacceptable {
     Malformed,
     /// RFC 6455 §4.1: an extension that was not offered, or one twice.
     NotOffered,
-    /// RFC 7692 §7.1: a parameter that is unknown, twice there, or with a value it cannot have.
+    /// RFC 7692 §7: a parameter that is unknown, twice there, or with a value it cannot have.
     Parameter,
     /// RFC 7692 §7.1: not what was asked for: a larger window or a context that is kept.
     NotAsAsked,
@@ -227,7 +238,7 @@ impl std::fmt::Display for Unacceptable {
             Unacceptable::NotOffered => "names an extension that was not offered (RFC 6455 §4.1)",
             Unacceptable::Parameter => {
                 "has a parameter that permessage-deflate does not know, or a value that it \
-                 cannot have (RFC 7692 §7.1)"
+                 cannot have (RFC 7692 §7)"
             }
             Unacceptable::NotAsAsked => {
                 "does not keep to the offer: a larger window, or a context that is kept \
@@ -300,7 +311,7 @@ enum Side {
     Answer,
 }
 
-/// RFC 7692 §7.1: an unknown parameter, one that is there twice, or a value that it cannot have
+/// RFC 7692 §7: an unknown parameter, one that is there twice, or a value that it cannot have
 /// declines the offer, or fails the answer.
 fn parameters(extension: &Extension<'_>, side: Side) -> Option<Parameters> {
     let mut found = Parameters::default();
@@ -312,8 +323,10 @@ fn parameters(extension: &Extension<'_>, side: Side) -> Option<Parameters> {
             flag(&mut found.client_no_context_takeover, value)?;
         } else if name.eq_ignore_ascii_case(b"server_max_window_bits") {
             let bits = window_bits(value?)?;
+            // [7692-7-3]
             found.server_max_window_bits.replace(bits).is_none().then_some(())?;
         } else if name.eq_ignore_ascii_case(b"client_max_window_bits") {
+            // [7692-7.1.2.2-1]
             let bits = match value {
                 None if side == Side::Offer => None,
                 None => return None,
@@ -321,6 +334,7 @@ fn parameters(extension: &Extension<'_>, side: Side) -> Option<Parameters> {
             };
             found.client_max_window_bits.replace(bits).is_none().then_some(())?;
         } else {
+            // [7692-7-1]
             return None;
         }
     }
@@ -328,11 +342,13 @@ fn parameters(extension: &Extension<'_>, side: Side) -> Option<Parameters> {
 }
 
 fn flag(there: &mut bool, value: Option<&[u8]>) -> Option<()> {
+    // [7692-7-2] [7692-7-3]
     (value.is_none() && !std::mem::replace(there, true)).then_some(())
 }
 
 /// RFC 7692 §7.1.2.1: "a decimal integer value without leading zeroes between 8 to 15".
 fn window_bits(value: &[u8]) -> Option<u8> {
+    // [7692-7-2] [7692-7.1.2.1-1]
     let bits = match value {
         [one @ b'8'..=b'9'] => one - b'0',
         [b'1', one @ b'0'..=b'5'] => 10 + one - b'0',
@@ -418,6 +434,7 @@ impl<'v> List<'v> {
                 [] => return Err(Malformed),
             };
         }
+        // [6455-4.3-1]
         // RFC 6455 §9.1: "the value after quoted-string unescaping MUST conform to the 'token'".
         if ascii::is_token(&value) { Ok(Cow::Owned(value)) } else { Err(Malformed) }
     }
@@ -436,6 +453,8 @@ mod tests {
         })
     }
 
+    // [6455-4.2.2-7] [6455-9-1] [6455-9-2] [6455-9.1-2] [7692-5-1] [7692-7.1.1.1-1] [7692-7.1.1.1-2]
+    // [7692-7.1.2.1-2] [7692-7.1.2.2-2] [7692-7.1.2.2-3]
     #[test]
     fn offers_are_answered_as_rfc_7692_wants() {
         const NONE: &str = "; server_no_context_takeover; client_no_context_takeover";
@@ -471,6 +490,18 @@ mod tests {
             ),
             ("permessage-deflate; client_max_window_bits=8", keep, "; client_max_window_bits=8"),
             ("permessage-deflate; client_max_window_bits=15", keep, ""),
+            (
+                "permessage-deflate; client_max_window_bits=12",
+                keep.window_bits(13),
+                "; server_max_window_bits=13; client_max_window_bits=12",
+            ),
+            (
+                "permessage-deflate; client_max_window_bits=12",
+                keep.window_bits(11),
+                "; server_max_window_bits=11; client_max_window_bits=11",
+            ),
+            // One of several, once, in whatever order they are.
+            ("permessage-deflate, permessage-deflate; server_no_context_takeover", keep, ""),
             // Ours is smaller: the server limits itself unasked, the client only if it can.
             ("permessage-deflate", keep.window_bits(11), "; server_max_window_bits=11"),
             (
@@ -492,6 +523,7 @@ mod tests {
         }
     }
 
+    // [7692-7-1] [7692-7-2] [7692-7-3] [7692-7-4] [7692-7.1.2.1-1] [7692-7.1.2.2-1]
     #[test]
     fn what_cannot_be_kept_is_declined() {
         for offer in [
@@ -516,6 +548,7 @@ mod tests {
         }
     }
 
+    // [6455-4.2.1-7] [6455-4.3-1] [6455-9.1-1]
     #[test]
     fn the_grammar_is_kept() {
         for value in [

@@ -65,6 +65,8 @@ pub enum Refusal {
     KeyInvalid,
     /// §4.4: the version is not 13.
     Version,
+    /// §4.3: an element of Sec-WebSocket-Protocol is no token.
+    Protocols,
     /// §9.1: Sec-WebSocket-Extensions does not follow its grammar.
     Extensions,
 }
@@ -98,6 +100,7 @@ impl Refusal {
         match self {
             Refusal::Version => "RFC 6455 §4.4",
             Refusal::BodyAnnounced => "RFC 6455 §4.1",
+            Refusal::Protocols => "RFC 6455 §4.3",
             Refusal::Extensions => "RFC 6455 §9.1",
             _ => "RFC 6455 §4.2.1",
         }
@@ -114,6 +117,7 @@ impl Refusal {
             }
             Refusal::KeyInvalid => "Sec-WebSocket-Key must be 16 bytes in base64, once",
             Refusal::Version => "Sec-WebSocket-Version must be 13",
+            Refusal::Protocols => "Sec-WebSocket-Protocol must be a list of tokens",
             Refusal::Extensions => {
                 "Sec-WebSocket-Extensions must be a list of names with parameters"
             }
@@ -155,12 +159,18 @@ pub fn check(
     if keys.next().is_some() || STANDARD.decode_slice(key, &mut decoded) != Ok(16) {
         return Err(Refusal::KeyInvalid);
     }
+    // §4.2.1: whatever is not as the grammar of §4.3 has it is refused. A list without any element
+    // is taken for none.
+    // [6455-4.2.1-7]
+    if !headers.list("sec-websocket-protocol").all(ascii::is_token) {
+        return Err(Refusal::Protocols);
+    }
     Ok(accept(key))
 }
 
 /// The subprotocols that a client offers (RFC 6455 §11.3.4), in its order of preference.
 ///
-/// Only tokens count; empty elements of the list are ignored (RFC 9110 §5.6.1.2).
+/// Empty elements of the list are ignored (RFC 9110 §5.6.1.2); [`check`] refuses what is no token.
 pub fn subprotocols<'a>(headers: Headers<'a>) -> impl Iterator<Item = &'a str> {
     headers
         .list("sec-websocket-protocol")
@@ -234,7 +244,7 @@ mod tests {
         let head = parse(&mut bytes, &mut Progress::default(), &mut fields, Limits::default())
             .unwrap()
             .unwrap();
-        let framing = framing::decide(head.version, &bytes, &fields).unwrap();
+        let framing = framing::decide(head.version, &head.facts).unwrap();
         assert!(framing.upgrade_websocket);
         check(head.method.of(&bytes), head.version, &framing, Headers::new(&bytes, &fields))
     }
@@ -256,7 +266,7 @@ mod tests {
         );
     }
 
-    // [6455-4.2.1-1] [6455-4.2.1-5] [6455-4.2.1-6] [9110-7.8-4]
+    // [6455-4.2.1-1] [6455-4.2.1-5] [6455-4.2.1-6] [6455-4.2.1-7] [9110-7.8-4]
     #[test]
     fn refusals_are_told_apart() {
         let rows = [
@@ -276,6 +286,9 @@ mod tests {
                 Refusal::KeyInvalid,
             ),
             (EXAMPLE.replace("dGhlIHNhbXBsZSBub25jZQ==", "!"), Refusal::KeyInvalid),
+            (EXAMPLE.replace("chat, superchat", "chat, super chat"), Refusal::Protocols),
+            (EXAMPLE.replace("chat, superchat", "\"chat\""), Refusal::Protocols),
+            (EXAMPLE.replace("chat, superchat", "chat;q=1"), Refusal::Protocols),
         ];
         for (text, refusal) in rows {
             assert_eq!(check_text(&text), Err(refusal), "{text}");

@@ -86,25 +86,27 @@ struct Partial {
     fin: bool,
 }
 
-/// The message of which fragments arrived.
-#[derive(Debug, Clone, Copy)]
-struct Begun {
-    opcode: Opcode,
-    compressed: bool,
-}
-
-/// The state between two reads.
+/// The state between two reads. Between two messages it holds nothing.
 #[derive(Debug, Default)]
 pub struct Receiver {
     /// The peer is a server: its frames are not masked.
     from_server: bool,
+    /// A message of which a part arrived.
+    arriving: Option<Box<Arriving>>,
+    /// There if compression was agreed.
+    inflater: Option<Box<Inflater>>,
+}
+
+/// A message of which a part arrived.
+#[derive(Debug)]
+struct Arriving {
+    opcode: Opcode,
+    compressed: bool,
+    /// The frame that is not complete yet.
     frame: Option<Partial>,
-    message: Option<Begun>,
     fragments: u32,
     utf8: Utf8,
     gather: Gather,
-    /// There if compression was agreed.
-    inflater: Option<Box<Inflater>>,
 }
 
 impl Receiver {
@@ -124,9 +126,11 @@ impl Receiver {
     /// The rule that was broken. The receiver is of no use afterwards.
     #[inline]
     pub fn next(&mut self, input: &mut [u8], limits: Limits) -> Result<(usize, Incoming), Error> {
-        if self.frame.is_some() {
-            let taken = self.payload(input)?;
-            return Ok((taken, self.finished()?));
+        if let Some(arriving) = &mut self.arriving
+            && arriving.frame.is_some()
+        {
+            let taken = arriving.take(input)?;
+            return Ok((taken, arriving.finished()?));
         }
         // [6455-6.2-1] [6455-10.7-1]
         let Some((header, at)) = frame::parse(input)? else {
@@ -134,7 +138,7 @@ impl Receiver {
         };
         // RFC 7692 §6: RSV1 says that a message is compressed, if that was agreed, and only on
         // the first frame of a message. Anywhere else it means nothing.
-        // [6455-5.2-2]
+        // [6455-5.2-2] [7692-6-2]
         if header.rsv1
             && (self.inflater.is_none() || !matches!(header.opcode, Opcode::Text | Opcode::Binary))
         {
@@ -152,7 +156,7 @@ impl Receiver {
         }
         self.check_sequence(header, limits)?;
         let whole = at as u64 + header.len;
-        if header.fin && self.message.is_none() && whole <= input.len() as u64 {
+        if header.fin && self.arriving.is_none() && whole <= input.len() as u64 {
             let place = at..whole as usize;
             // [6455-6.2-5]
             unmask(&mut input[place.clone()], header.mask);
@@ -160,9 +164,12 @@ impl Receiver {
             let message = Incoming::Message(Arrived { opcode, compressed, place: Some(place) });
             return Ok((whole as usize, message));
         }
-        self.begin_frame(header);
-        let taken = at + self.payload(&input[at..])?;
-        Ok((taken, self.finished()?))
+        // The first frame says what the message is.
+        // [6455-6.2-3]
+        let arriving = self.arriving.get_or_insert_with(|| Box::new(Arriving::new(header)));
+        arriving.begin_frame(header);
+        let taken = at + arriving.take(&input[at..])?;
+        Ok((taken, arriving.finished()?))
     }
 
     /// The short way for what nearly every frame is: a whole message of a client, with a payload
@@ -195,83 +202,47 @@ impl Receiver {
     /// Does a client's next message begin with the next byte?
     #[inline]
     fn is_between_messages(&self) -> bool {
-        self.frame.is_none() && self.message.is_none() && !self.from_server
+        self.arriving.is_none() && !self.from_server
     }
 
     /// RFC 6455 §5.4: fragments of one message follow each other; control frames may stand
     /// between them, other messages may not.
     #[inline]
-    fn check_sequence(&mut self, header: Header, limits: Limits) -> Result<(), Error> {
-        match (self.message, header.opcode) {
+    fn check_sequence(&self, header: Header, limits: Limits) -> Result<(), Error> {
+        let arriving = self.arriving.as_deref();
+        match (arriving, header.opcode) {
             (None, Opcode::Continuation) => return Err(Error::NothingToContinue),
             // [6455-5.4-3] [6455-5.4-6]
             (Some(_), Opcode::Text | Opcode::Binary) => return Err(Error::MessageUnfinished),
             _ => {}
         }
-        // Compare before adding: a length near 2^63 must not wrap (CVE-2020-27813).
-        let compressed = header.rsv1 || self.message.is_some_and(|message| message.compressed);
+        let compressed = header.rsv1 || arriving.is_some_and(|message| message.compressed);
         let most = limits.max_message.saturating_add(if compressed {
             // What does not shrink grows: by five bytes a block (RFC 1951 §3.2.4).
             limits.max_message / 1024 + 64
         } else {
             0
         });
+        // Compare before adding: a length near 2^63 must not wrap (CVE-2020-27813).
         // [6455-10.4-1] [6455-10.4-2]
-        if header.len > most.saturating_sub(self.gather.len()) as u64 {
+        let gathered = arriving.map_or(0, |message| message.gather.len());
+        if header.len > most.saturating_sub(gathered) as u64 {
             return Err(Error::MessageTooBig);
         }
-        if !header.fin || self.message.is_some() {
-            self.fragments += 1;
-            if self.fragments > limits.max_fragments {
-                return Err(Error::TooManyFragments);
-            }
+        let fragments = arriving.map_or(0, |message| message.fragments);
+        if (!header.fin || arriving.is_some()) && fragments >= limits.max_fragments {
+            return Err(Error::TooManyFragments);
         }
         Ok(())
-    }
-
-    fn begin_frame(&mut self, header: Header) {
-        if self.message.is_none() {
-            // [6455-6.2-3]
-            self.message = Some(Begun { opcode: header.opcode, compressed: header.rsv1 });
-        }
-        self.frame = Some(Partial { left: header.len, key: header.mask, fin: header.fin });
-    }
-
-    /// Takes payload of the current frame from the input.
-    fn payload(&mut self, input: &[u8]) -> Result<usize, Error> {
-        let Some(partial) = &mut self.frame else { return Ok(0) };
-        let n = usize::try_from(partial.left).unwrap_or(usize::MAX).min(input.len());
-        // [6455-5.4-2] [6455-5.4-5]
-        let piece = self.gather.extend(&input[..n]);
-        unmask_and_check(partial, piece, self.message, &mut self.utf8)?;
-        Ok(n)
-    }
-
-    /// Is the frame, or even the message, complete?
-    fn finished(&mut self) -> Result<Incoming, Error> {
-        match self.frame {
-            Some(Partial { left: 1.., .. }) => return Ok(Incoming::NeedData),
-            Some(Partial { fin: false, .. }) => {
-                self.frame = None;
-                return Ok(Incoming::Taken);
-            }
-            _ => self.frame = None,
-        }
-        let Begun { opcode, compressed } = self.message.expect("a frame belongs to a message");
-        // RFC 6455 §8.1: the text ends here, so no character may be unfinished.
-        // [6455-5.6-1] [6455-8.1-1]
-        if opcode == Opcode::Text && !compressed && !self.utf8.is_complete() {
-            return Err(Error::InvalidUtf8);
-        }
-        Ok(Incoming::Message(Arrived { opcode, compressed, place: None }))
     }
 
     /// Memory for the next read, if a large payload is arriving: the socket fills it and
     /// [`Receiver::filled`] goes on from there.
     #[inline]
     pub fn read_target(&mut self) -> Option<&mut [u8]> {
-        let left = self.frame?.left;
-        Some(self.gather.spare(usize::try_from(left).unwrap_or(usize::MAX)))
+        let arriving = self.arriving.as_deref_mut()?;
+        let left = arriving.frame?.left;
+        Some(arriving.gather.spare(usize::try_from(left).unwrap_or(usize::MAX)))
     }
 
     /// The first `n` bytes of the memory that [`Receiver::read_target`] lent were filled.
@@ -279,10 +250,9 @@ impl Receiver {
     /// # Errors
     /// As [`Receiver::next`].
     pub fn filled(&mut self, n: usize) -> Result<Incoming, Error> {
-        let Some(partial) = &mut self.frame else { return Ok(Incoming::NeedData) };
-        let piece = self.gather.advance(n);
-        unmask_and_check(partial, piece, self.message, &mut self.utf8)?;
-        self.finished()
+        let Some(arriving) = &mut self.arriving else { return Ok(Incoming::NeedData) };
+        arriving.filled(n)?;
+        arriving.finished()
     }
 
     /// The message, borrowed from `input` or from the receiver.
@@ -291,8 +261,9 @@ impl Receiver {
     /// [`Error::InvalidUtf8`] for a text that arrived in one piece.
     #[inline]
     pub fn lend<'a>(&'a self, input: &'a [u8], arrived: &Arrived) -> Result<Message<'a>, Error> {
+        // [7692-6.2-2]
         debug_assert!(!arrived.compressed, "a compressed message is inflated");
-        message(arrived.opcode, payload(&self.gather, input, arrived))
+        message(arrived.opcode, payload(self.arriving.as_deref(), input, arrived))
     }
 
     /// A compressed message, inflated into `plain`, which is empty.
@@ -309,7 +280,8 @@ impl Receiver {
         plain: &'a mut Gather,
     ) -> Result<Message<'a>, Error> {
         let inflater = self.inflater.as_mut().ok_or(Error::ReservedBits)?;
-        let packed = payload(&self.gather, input, arrived);
+        // [7692-6.2-1]
+        let packed = payload(self.arriving.as_deref(), input, arrived);
         inflater.inflate(packed, limits.max_message, engines, plain)?;
         message(arrived.opcode, plain.filled())
     }
@@ -317,28 +289,96 @@ impl Receiver {
     /// The message was used: forget it.
     #[inline]
     pub fn release(&mut self, arrived: &Arrived, pool: &mut Pool) {
-        if arrived.place.is_none() {
-            self.gather.release(pool);
-            // [6455-6.2-4]
-            self.message = None;
-            self.fragments = 0;
-            self.utf8 = Utf8::default();
+        // [6455-6.2-4]
+        if arrived.place.is_none()
+            && let Some(mut arriving) = self.arriving.take()
+        {
+            arriving.gather.release(pool);
         }
     }
 
     /// Bytes of memory held.
     pub fn bytes_held(&self) -> usize {
         let history = self.inflater.as_ref().map_or(0, |inflater| inflater.bytes_held());
-        self.gather.bytes_held() + history
+        self.arriving.as_ref().map_or(0, |arriving| arriving.gather.bytes_held()) + history
+    }
+}
+
+impl Arriving {
+    /// A message whose first frame has this header.
+    fn new(header: Header) -> Self {
+        Self {
+            opcode: header.opcode,
+            compressed: header.rsv1,
+            frame: None,
+            fragments: 0,
+            utf8: Utf8::default(),
+            gather: Gather::default(),
+        }
+    }
+
+    fn begin_frame(&mut self, header: Header) {
+        self.fragments += 1;
+        self.frame = Some(Partial { left: header.len, key: header.mask, fin: header.fin });
+    }
+
+    /// Takes payload of the current frame from the input.
+    fn take(&mut self, input: &[u8]) -> Result<usize, Error> {
+        let Some(partial) = &self.frame else { return Ok(0) };
+        let n = usize::try_from(partial.left).unwrap_or(usize::MAX).min(input.len());
+        // [6455-5.4-2] [6455-5.4-5]
+        self.gather.extend(&input[..n]);
+        self.unmask_and_check(n)?;
+        Ok(n)
+    }
+
+    /// The next `n` bytes of the payload were read into the memory that was lent.
+    fn filled(&mut self, n: usize) -> Result<(), Error> {
+        self.gather.advance(n);
+        self.unmask_and_check(n)
+    }
+
+    /// The last `n` bytes that gathered came just now.
+    fn unmask_and_check(&mut self, n: usize) -> Result<(), Error> {
+        let Some(partial) = &mut self.frame else { return Ok(()) };
+        let gathered = self.gather.filled_mut();
+        let from = gathered.len() - n;
+        let piece = &mut gathered[from..];
+        unmask(piece, partial.key);
+        partial.key = partial.key.map(|key| mask::rotate(key, n));
+        partial.left -= n as u64;
+        if self.opcode == Opcode::Text && !self.compressed {
+            self.utf8.feed(piece).map_err(|_| Error::InvalidUtf8)?;
+        }
+        Ok(())
+    }
+
+    /// Is the frame, or even the message, complete?
+    fn finished(&mut self) -> Result<Incoming, Error> {
+        match self.frame {
+            Some(Partial { left: 1.., .. }) => return Ok(Incoming::NeedData),
+            Some(Partial { fin: false, .. }) => {
+                self.frame = None;
+                return Ok(Incoming::Taken);
+            }
+            _ => self.frame = None,
+        }
+        let (opcode, compressed) = (self.opcode, self.compressed);
+        // RFC 6455 §8.1: the text ends here, so no character may be unfinished.
+        // [6455-5.6-1] [6455-8.1-1]
+        if opcode == Opcode::Text && !compressed && !self.utf8.is_complete() {
+            return Err(Error::InvalidUtf8);
+        }
+        Ok(Incoming::Message(Arrived { opcode, compressed, place: None }))
     }
 }
 
 /// The bytes of a message as they came.
 #[inline]
-fn payload<'a>(gather: &'a Gather, input: &'a [u8], arrived: &Arrived) -> &'a [u8] {
+fn payload<'a>(arriving: Option<&'a Arriving>, input: &'a [u8], arrived: &Arrived) -> &'a [u8] {
     match &arrived.place {
         Some(place) => &input[place.clone()],
-        None => gather.filled(),
+        None => arriving.map_or(&[], |arriving| arriving.gather.filled()),
     }
 }
 
@@ -361,22 +401,6 @@ fn unmask(bytes: &mut [u8], key: Option<[u8; 4]>) {
     if let Some(key) = key {
         mask::apply(bytes, key);
     }
-}
-
-#[inline]
-fn unmask_and_check(
-    partial: &mut Partial,
-    piece: &mut [u8],
-    message: Option<Begun>,
-    utf8: &mut Utf8,
-) -> Result<(), Error> {
-    unmask(piece, partial.key);
-    partial.key = partial.key.map(|key| mask::rotate(key, piece.len()));
-    partial.left -= piece.len() as u64;
-    if matches!(message, Some(Begun { opcode: Opcode::Text, compressed: false })) {
-        utf8.feed(piece).map_err(|_| Error::InvalidUtf8)?;
-    }
-    Ok(())
 }
 
 /// RFC 6455 §5.5: control frames are short and whole, so they are taken only when they are

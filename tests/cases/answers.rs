@@ -574,6 +574,30 @@ pub(crate) fn rows() -> Vec<Answer> {
             false,
         ),
         answer(
+            "answer.trailers",
+            "not what a cache goes by",
+            TRAILERS,
+            |out| trailing(out, (b"Cache-Control", b"public")),
+            FAILED,
+            false,
+        ),
+        answer(
+            "answer.trailers",
+            "not what the content is",
+            TRAILERS,
+            |out| trailing(out, (b"content-range", b"bytes 0-1/2")),
+            FAILED,
+            false,
+        ),
+        answer(
+            "answer.trailers",
+            "an ETag, which may be one (RFC 9110 §8.8.3)",
+            TRAILERS,
+            |out| trailing(out, (b"etag", b"\"1\"")),
+            "HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n2\nab\n0\netag: \"1\"\n\n",
+            true,
+        ),
+        answer(
             "answer.interim",
             "a 103 before the answer",
             GET,
@@ -697,6 +721,7 @@ pub(crate) fn rows() -> Vec<Answer> {
     rows
 }
 
+// [9110-6.5.1-1] [9110-15.3.6-1]
 #[test]
 fn each_answer_leaves_as_it_must() {
     let mut failures = Vec::new();

@@ -17,6 +17,14 @@ fn handshake(replaced: &[(&str, &str)]) -> String {
     text
 }
 
+/// The same with one more field, whose name begins with `Sec-WebSocket-`.
+fn with(field: &str) -> String {
+    handshake(&[(
+        "Sec-WebSocket-Version",
+        &format!("Sec-WebSocket-{field}\nSec-WebSocket-Version"),
+    )])
+}
+
 fn old(lines: &str) -> String {
     format!("GET / HTTP/1.0\nHost: h\n{lines}\n")
 }
@@ -400,6 +408,40 @@ fn upgrades() -> Vec<Row> {
             "an absolute target",
             &handshake(&[("/ws", "ws://h/ws")]),
             &["ws /ws"],
+        ),
+        refused(
+            "target.secure",
+            "a handshake",
+            &handshake(&[("/ws", "wss://h/ws")]),
+            &[],
+            Error::Misdirected,
+        ),
+        upgraded("upgrade.protocols", "tokens", &with("Protocol: a, ,b.2,"), &["ws /ws"]),
+        upgraded("upgrade.protocols", "a list of nothing", &with("Protocol: ,"), &["ws /ws"]),
+        denied("upgrade.protocols", "a space", &with("Protocol: a, b c"), Refusal::Protocols),
+        denied("upgrade.protocols", "quotes", &with("Protocol: \"a\""), Refusal::Protocols),
+        denied("upgrade.protocols", "a parameter", &with("Protocol: a;b=1"), Refusal::Protocols),
+        denied("upgrade.protocols", "UTF-8", &with("Protocol: \u{3b1}"), Refusal::Protocols),
+        upgraded(
+            "upgrade.extensions",
+            "unknown ones",
+            &with("Extensions: x; y=\"z\", a"),
+            &["ws /ws"],
+        ),
+        denied("upgrade.extensions", "no name", &with("Extensions: x, ; y"), Refusal::Extensions),
+        denied("upgrade.extensions", "no value", &with("Extensions: x; y="), Refusal::Extensions),
+        denied("upgrade.extensions", "a space", &with("Extensions: x y"), Refusal::Extensions),
+        denied(
+            "upgrade.extensions",
+            "a quoted value that is no token",
+            &with("Extensions: x; y=\"a b\""),
+            Refusal::Extensions,
+        ),
+        denied(
+            "upgrade.extensions",
+            "no end of quotes",
+            &with("Extensions: x; y=\"a"),
+            Refusal::Extensions,
         ),
         waits("upgrade.websocket", "half of it", handshake(&[]).trim_end(), &[]),
         served(

@@ -216,6 +216,7 @@ fn report(what: &str, failures: &[String], rows: usize) {
     );
 }
 
+// [9110-2.4-1]
 #[test]
 fn each_row_gives_the_same_however_it_is_split() {
     let told = Told::default();

@@ -394,7 +394,7 @@ pub(crate) fn rows() -> Vec<Row> {
     ];
     // TE.TE: a coding that one of the two does not see.
     for (name, lines, error) in [
-        ("an x before", "Transfer-Encoding: xchunked\n", Error::CodingUnknown),
+        ("an x before", "Transfer-Encoding: xchunked\n", Error::ChunkedNotFinal),
         ("a space before the colon", "Transfer-Encoding : chunked\n", Error::SpaceBeforeColon),
         (
             "a tab before the value and one behind",
@@ -422,13 +422,13 @@ pub(crate) fn rows() -> Vec<Row> {
         ("a comma behind", "Transfer-Encoding: chunked,\n", Error::ChunkedNotFinal),
         ("identity behind", "Transfer-Encoding: chunked, identity\n", Error::ChunkedNotFinal),
         ("identity before", "Transfer-Encoding: identity, chunked\n", Error::CodingUnknown),
-        ("quotes", "Transfer-Encoding: \"chunked\"\n", Error::CodingUnknown),
+        ("quotes", "Transfer-Encoding: \"chunked\"\n", Error::ChunkedNotFinal),
         ("a NUL in the name", "Transfer\0-Encoding: chunked\n", Error::FieldName),
         ("a next line in the value", "X: y\u{85}Transfer-Encoding: chunked\n", Error::FieldValue),
-        ("a letter that folds to k", "Transfer-Encoding: chun\u{212a}ed\n", Error::CodingUnknown),
+        ("a letter that folds to k", "Transfer-Encoding: chun\u{212a}ed\n", Error::ChunkedNotFinal),
         ("a space at the beginning of the name", " Transfer-Encoding: chunked\n", Error::ObsFold),
         ("a name in brackets", "[Transfer-Encoding]: chunked\n", Error::FieldName),
-        ("a colon twice", "Transfer-Encoding:: chunked\n", Error::CodingUnknown),
+        ("a colon twice", "Transfer-Encoding:: chunked\n", Error::ChunkedNotFinal),
     ] {
         let decision = match error {
             Error::CodingUnknown => "coding.unknown",

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use oneport::{App, Event, app, handler};
+use oneport::{App, Event, Scope, app, handler};
 
 use crate::rig::{Rig, frame, upgrade};
 
@@ -55,9 +55,32 @@ fn a_coding_that_is_not_known_is_501() {
 
 // [9112-6.3-1]
 #[test]
-fn a_coding_behind_chunked_is_400() {
-    let sent = answer("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, gzip\r\n\r\n");
-    assert!(sent.starts_with("HTTP/1.1 400 ") && sent.contains("connection: close"), "{sent}");
+fn a_last_coding_other_than_chunked_is_400() {
+    for codings in ["chunked, gzip", "gzip", "identity", "x"] {
+        let field = format!("Transfer-Encoding: {codings}");
+        let sent = answer(format!("POST / HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n"));
+        assert!(sent.starts_with("HTTP/1.1 400 ") && sent.contains("connection: close"), "{sent}");
+    }
+}
+
+// [9110-7.4-1] [9110-7.4-2]
+#[test]
+fn a_uri_that_asks_for_tls_is_misdirected_to_a_port_without_it() {
+    for uri in ["https://h/", "wss://h/", "HTTPS://h:8000"] {
+        let sent = answer(format!("GET {uri} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert!(sent.starts_with("HTTP/1.1 421 Misdirected Request\r\n"), "{sent}");
+        assert!(sent.contains("connection: close") && sent.contains("through TLS"), "{sent}");
+    }
+}
+
+// [6455-4.2.1-7] [6455-4.3-1] [6455-9.1-1]
+#[test]
+fn fields_of_a_handshake_that_break_their_grammar_are_400() {
+    for field in ["Protocol: a b", "Protocol: \"a\"", "Extensions: a b", "Extensions: a; b=\"c d\""]
+    {
+        let sent = answer(handshake_and(&format!("Sec-WebSocket-{field}")));
+        assert!(sent.starts_with("HTTP/1.1 400 "), "{field}: {sent}");
+    }
 }
 
 // [9112-6.3-3]
@@ -158,6 +181,80 @@ fn an_upgrade_in_http_1_0_is_ignored_unless_it_can_be_nothing_but_a_handshake() 
 fn an_expectation_of_a_handshake_asks_for_nothing() {
     let sent = answer(handshake_and("Expect: 100-continue"));
     assert!(sent.starts_with("HTTP/1.1 101 "), "{sent}");
+}
+
+/// Where a test that asks for it finds what was logged in its thread.
+mod logged {
+    use std::cell::RefCell;
+    use std::sync::Once;
+
+    thread_local! {
+        static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+    }
+
+    struct Lines;
+
+    impl log::Log for Lines {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            LINES.with_borrow_mut(|lines| {
+                if let Some(lines) = lines {
+                    lines.push(record.args().to_string());
+                }
+            });
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// The lines that were logged meanwhile.
+    pub(super) fn during(then: impl FnOnce()) -> Vec<String> {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            log::set_logger(&Lines).expect("no other logger is set");
+            log::set_max_level(log::LevelFilter::Debug);
+        });
+        LINES.set(Some(Vec::new()));
+        then();
+        LINES.take().unwrap_or_default()
+    }
+}
+
+// [6455-7.1.7-2]
+#[test]
+fn why_a_websocket_failed_is_logged() {
+    let mut rig = Rig::new(plain());
+    rig.answer(&upgrade("/"));
+    let lines = logged::during(|| _ = rig.feed(&frame(0x83, b"")));
+    let rule = oneport::ws::Error::ReservedOpcode.to_string();
+    assert!(lines.iter().any(|line| line.contains(&rule)), "{lines:?}");
+}
+
+// [9110-6.5.1-2] [9112-7.1.2-2]
+#[test]
+fn trailers_are_told_as_no_ones_fields() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&told);
+    let mut rig = Rig::new(app(move |scope| {
+        let Scope::Http(http) = scope else { return None };
+        let names = http.headers.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned());
+        seen.lock().unwrap().push(names.collect::<Vec<_>>().join(" "));
+        Some(handler(|event, out| {
+            if let Event::HttpRequest { more_body: false, .. } = event {
+                out.respond(200, &[], b"")?;
+            }
+            Ok(())
+        }))
+    }));
+    let request = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: x-role\r\n\r\n\
+                   2\r\nab\r\n0\r\nX-Role: admin\r\nContent-Length: 5\r\nConnection: close\r\n\r\n";
+    rig.feed(request.as_bytes());
+    // Neither the request that they belong to has them, nor the one behind it.
+    rig.feed(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(*told.lock().unwrap(), ["host transfer-encoding trailer", "host"]);
 }
 
 // [6455-7.1.7-4]

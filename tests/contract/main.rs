@@ -4,7 +4,11 @@
 mod rig;
 
 mod clauses;
+mod closing;
 mod deadlines;
+#[cfg(feature = "deflate")]
+mod deflate;
+mod deflate_clauses;
 mod handles;
 mod http;
 mod websocket;

@@ -32,7 +32,7 @@ pub fn ours(input: &[u8]) -> (Made, Option<Error>) {
     match head::parse(&mut bytes, &mut Progress::default(), &mut fields, Limits::default()) {
         Ok(None) => (Made::Partial, None),
         Err(error) => (Made::Refused, Some(error)),
-        Ok(Some(Head { method, target, version, len })) => {
+        Ok(Some(Head { method, target, version, len, .. })) => {
             let fields = fields
                 .iter()
                 .map(|field| (field.name.of(&bytes).to_vec(), field.value.of(&bytes).to_vec()))

@@ -323,10 +323,13 @@ pub(crate) const DIFFERENCES: &[(&str, Known)] = &[
         },
     ),
     (
-        "RFC 9112 §6.1: hyper looks at the last coding only; what stands before it (an unknown \
+        "RFC 9112 §6.1, §6.3: hyper looks at the last coding only; what stands before it (an unknown \
          coding, chunked once more, nothing) is the application's business",
         |pair| pair.refused(&[Error::CodingUnknown, Error::ChunkedNotFinal]),
     ),
+    ("RFC 9110 §7.4: hyper leaves the scheme of a target to the application", |pair| {
+        pair.refused(&[Error::Misdirected])
+    }),
     ("RFC 9112 §3.2: hyper leaves Host to the application", |pair| {
         pair.refused(&[Error::HostMissing, Error::HostRepeated, Error::HostInvalid])
     }),

@@ -243,6 +243,14 @@ impl Raw {
         assert_eq!(rest.escape_ascii().to_string(), "", "the connection should end here");
     }
 
+    /// The same, and it ends with a FIN: a reset could have cost what was not read yet.
+    #[track_caller]
+    pub(crate) fn expect_clean_end(&mut self) {
+        assert_eq!(self.text(), "", "the connection should end here");
+        let read = self.stream.read(&mut [0; 1]).map_err(|error| error.kind());
+        assert_eq!(read, Ok(0), "the connection should end here, with a FIN");
+    }
+
     /// Nothing has come (by now), and the connection has not ended.
     pub(crate) fn expect_nothing_yet(&mut self) {
         self.stream.set_nonblocking(true).expect("it can be set");

@@ -501,7 +501,7 @@ fn an_applications_close_reaches_the_client_and_the_handler_is_told_its_own_code
 
 // [6455-5.5.2-1]
 #[test]
-fn after_its_own_close_the_server_tells_no_message_and_answers_no_ping() {
+fn after_its_own_close_the_server_tells_no_message_and_answers_pings() {
     let (note, told) = notes();
     let server = serve(closing(note, 1000, ""));
     let mut client = server.raw();
@@ -511,6 +511,7 @@ fn after_its_own_close_the_server_tells_no_message_and_answers_no_ping() {
     client.message(TEXT, b"crossing");
     client.send(frame(true, PING, b"crossing"));
     client.send(close_frame(1000, ""));
+    assert_eq!(client.frame(), Frame::whole(PONG, b"crossing"));
     client.expect_end();
     server.stop().unwrap();
     let wanted =
@@ -1077,6 +1078,18 @@ fn whole_messages_before_a_broken_frame_are_told() {
     assert_eq!(told.next(), "websocket.connect");
     assert_eq!(told.next(), "websocket.receive text \"good\"");
     assert_eq!(told.next(), "websocket.disconnect 1002 \"\"");
+}
+
+// [6455-7.1.1-1]
+#[test]
+fn who_sends_behind_its_close_is_not_reset() {
+    let server = serve(plain());
+    let mut client = server.raw();
+    client.open("/");
+    // More than one read takes in.
+    client.send([close_frame(1000, ""), vec![0; 600_000]].concat());
+    assert_eq!(client.frame().close_code(), Some(1000));
+    client.expect_clean_end();
 }
 
 #[test]

@@ -11,11 +11,14 @@ use oneport::asgi::handle::{Command, Mailbox};
 use oneport::bytes::output::Sink;
 use oneport::bytes::pool::Pool;
 use oneport::conn::record::Record;
-use oneport::conn::{Addresses, Connection, Delivered, Local, TURN_BUDGET, Turn};
+use oneport::conn::{
+    Addresses, Compression, Connection, Delivered, Loan, Local, TURN_BUDGET, Turn,
+};
 use oneport::http::date::Prefab;
 use oneport::http::head::FieldSpan;
 use oneport::ws::deflate::Engines;
-use oneport::{App, Config, Event, Flow, Groups, Message, State};
+use oneport::ws::mask::Keys;
+use oneport::{App, Config, Event, Flow, Groups, LifespanScope, Message, Scope, State};
 
 /// A mailbox that the test empties.
 #[derive(Default)]
@@ -62,7 +65,7 @@ struct Parts<'a, A: App> {
     conn: &'a mut Option<Connection<A::Handler>>,
     app: &'a A,
     config: &'a Config,
-    scratch: &'a mut Vec<u8>,
+    loan: &'a mut Loan<A::Handler>,
     turn: Turn<'a>,
 }
 
@@ -83,7 +86,7 @@ pub struct Rig<A: App> {
     mailbox: Arc<TestMailbox>,
     shared_mailbox: Arc<dyn Mailbox>,
     groups: Groups,
-    scratch: Vec<u8>,
+    loan: Loan<A::Handler>,
     read: Vec<u8>,
     pub record: Option<Record>,
 }
@@ -114,7 +117,7 @@ impl<A: App> Rig<A> {
             mailbox,
             shared_mailbox,
             groups,
-            scratch: Vec::with_capacity(64 * 1024),
+            loan: Loan::new(64 * 1024),
             read: vec![0; 64 * 1024],
             record: None,
         };
@@ -145,6 +148,23 @@ impl<A: App> Rig<A> {
         *conn = Some(Connection::new(0, generation, addresses, &turn.env));
     }
 
+    /// A client's end of an open WebSocket in place of the connection.
+    pub fn become_client(&mut self, keys: Box<dyn Keys>, compression: Option<Compression>) {
+        let scope = Scope::Lifespan(LifespanScope::default());
+        let handler = self.app.call(&scope).expect("the application takes any scope");
+        let mut budget = 0;
+        let Parts { conn, turn, .. } = self.parts(&mut budget);
+        *conn = Some(Connection::of_client(handler, keys, compression, &turn.env));
+    }
+
+    /// Sends a message from outside of a callback.
+    pub fn send(&mut self, message: Message<'_>) {
+        self.turn(|conn, _, turn| {
+            let sent = conn.with_owner(turn, |out| out.message(message));
+            sent.expect("it is open").expect("it may be sent");
+        });
+    }
+
     /// The connection, and all that it borrows for a turn.
     fn parts<'a>(&'a mut self, budget: &'a mut u32) -> Parts<'a, A> {
         *budget = TURN_BUDGET;
@@ -152,7 +172,7 @@ impl<A: App> Rig<A> {
             conn: &mut self.conn,
             app: &self.app,
             config: &self.config,
-            scratch: &mut self.scratch,
+            loan: &mut self.loan,
             turn: Turn {
                 env: Env {
                     now: self.now,
@@ -179,17 +199,16 @@ impl<A: App> Rig<A> {
         let mut first = Some(then);
         loop {
             let mut budget = 0;
-            let Parts { conn: Some(conn), app, config, scratch, mut turn } =
-                self.parts(&mut budget)
+            let Parts { conn: Some(conn), app, config, loan, mut turn } = self.parts(&mut budget)
             else {
                 return;
             };
-            conn.begin_turn(scratch);
+            conn.begin_turn(loan);
             match first.take() {
                 Some(then) => then(conn, app, &mut turn),
                 None => conn.run(app, &mut turn),
             }
-            conn.end_turn(scratch, &mut turn);
+            conn.end_turn(loan, &mut turn);
             if conn.is_ended() {
                 return self.end();
             }
@@ -297,6 +316,11 @@ impl<A: App> Rig<A> {
 
     pub fn is_open(&self) -> bool {
         self.conn.is_some()
+    }
+
+    /// Has the server sent its FIN, or ended the connection altogether?
+    pub fn has_closed(&self) -> bool {
+        self.conn.as_ref().is_none_or(Connection::is_lingering)
     }
 
     pub fn conn(&self) -> &Connection<A::Handler> {

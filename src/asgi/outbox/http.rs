@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::{ScopeCore, SendError, obey, put_payload};
+use super::{COPY_UP_TO, ScopeCore, SendError, obey, put_payload};
 use crate::asgi::env::Env;
 use crate::asgi::event::SendEvent;
 use crate::asgi::order::{Http, HttpStep, Verdict};
@@ -85,13 +85,52 @@ impl HttpSide {
         self.unread = unread;
     }
 
-    /// A whole response follows: if it comes early, it ends the connection, and says so
-    /// (RFC 9112 §9.6).
-    pub(super) fn begin_whole(&mut self) {
+    /// A whole response: start and body.
+    #[inline]
+    pub(super) fn whole(
+        &mut self,
+        status: u16,
+        headers: &[Field<'_>],
+        body: &[u8],
+        core: &mut ScopeCore,
+        output: &mut Output,
+        env: &mut Env<'_>,
+    ) -> Result<(), SendError> {
+        if self.order == Http::AwaitStart && !self.unread && body.len() <= COPY_UP_TO {
+            let mark = output.mark();
+            if self.sender.whole(output.tail(), env.prefab, status, headers, body) {
+                // As the law has it: start, then the last piece of the body.
+                self.order = Http::Done;
+                self.mark = Some(mark);
+                return Ok(());
+            }
+            output.truncate(mark);
+            self.sender = Sender::new(self.request);
+        }
+        self.whole_in_parts(status, headers, body, core, output, env)
+    }
+
+    fn whole_in_parts(
+        &mut self,
+        status: u16,
+        headers: &[Field<'_>],
+        body: &[u8],
+        core: &mut ScopeCore,
+        output: &mut Output,
+        env: &mut Env<'_>,
+    ) -> Result<(), SendError> {
+        // If it comes early, it ends the connection, and says so (RFC 9112 §9.6).
         if self.unread && self.order == Http::AwaitStart {
             // [9110-10.1.1-3]
             self.do_not_persist();
         }
+        self.start(status, headers, false, output, env)?;
+        let sent = self.body(body, false, core, output, env);
+        if let Err(SendError::Invalid(_)) = sent {
+            // Nothing of an event that is refused is sent: not its start either.
+            self.take_back(output);
+        }
+        sent
     }
 
     /// The connection must end after this response.

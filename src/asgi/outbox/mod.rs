@@ -186,15 +186,7 @@ impl<'a> Outbox<'a> {
         self.before_send()?;
         match &mut self.side {
             Side::Http(side) => {
-                side.begin_whole();
-                side.start(status, headers, false, self.output, &self.env)?;
-                let sent = side.body(body, false, self.core, self.output, &mut self.env);
-                if let Err(error @ SendError::Invalid(_)) = sent {
-                    // Nothing of an event that is refused is sent: not its start either.
-                    side.take_back(self.output);
-                    return Err(error);
-                }
-                sent?;
+                side.whole(status, headers, body, self.core, self.output, &mut self.env)?;
             }
             Side::WebSocket(side) => {
                 side.deny_start(status, headers, self.output, &self.env)?;

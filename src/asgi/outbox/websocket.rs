@@ -369,6 +369,8 @@ impl WebSocketSide {
         let payload = length.map_or(message.as_bytes(), |length| &packed[..length]);
         let mask = special.keys.as_mut().map(|keys| keys.next_key());
         let (opcode, len) = (message.opcode(), payload.len() as u64);
+        // One frame, with the bit if it is compressed. Control frames come another way.
+        // [7692-6-1] [7692-6.1-1] [7692-6.1-2]
         let header = Header { fin: true, rsv1: length.is_some(), opcode, mask, len };
         let sent = if mask.is_some() {
             sender::encode_frame(output.tail(), header, payload);

@@ -9,13 +9,13 @@ use crate::conn::call::{self, Failure};
 use crate::conn::record::Cause;
 use crate::conn::trace::Trace;
 use crate::conn::websocket::WebSocketRole;
-use crate::conn::{Connection, Local, Role, Turn};
+use crate::conn::{Connection, Role, SECURE, Turn};
 use crate::http::cycle::Step;
 use crate::http::framing::{self, Body, Framing};
-use crate::http::head::{Head, Span};
+use crate::http::head::{FieldSpan, Head, Span};
 use crate::http::headers::Headers;
 use crate::http::sender::Request;
-use crate::http::target::{self, Target};
+use crate::http::target::{self, PathBuffer, Target};
 use crate::http::{Error, Version};
 use crate::ws::extension::{self, Agreed, Deflate};
 use crate::ws::handshake;
@@ -26,7 +26,7 @@ impl<H: Handler> Connection<H> {
     pub(super) fn begin_exchange<A>(
         &mut self,
         app: &A,
-        head: Head,
+        head: &Head,
         head_bytes: &mut [u8],
         rest: &mut [u8],
         turn: &mut Turn<'_>,
@@ -37,93 +37,118 @@ impl<H: Handler> Connection<H> {
         let head_bytes = &*head_bytes;
         let (method, raw_target) = (head.method.of(head_bytes), head.target.of(head_bytes));
         let version = head.version;
+        let is_head = method == b"HEAD";
         self.core.number = self.core.number.wrapping_add(1);
         if let Some(role) = self.http() {
-            role.is_head = method == b"HEAD";
+            role.is_head = is_head;
         }
-        self.trace(turn, &Trace::RequestHead { method, target: raw_target, version });
-        let decided = Target::parse(method, raw_target)
-            .and_then(|target| Ok((target, framing::decide(version, head_bytes, turn.fields)?)));
-        let (target, framing) = match decided {
-            // RFC 9110 §9.3.6: an origin server need not make tunnels; we do not.
-            // [9110-9.3.6-1]
-            Ok((Target::Authority(_), _)) => return self.refuse(Error::Connect, turn),
-            Ok((_, Framing { body: Body::Length(length), .. }))
-                if length > turn.env.config.max_body =>
-            {
-                return self.refuse(Error::BodyTooLarge, turn);
-            }
-            Ok(decided) => decided,
+        if turn.observer.is_some() {
+            self.trace(turn, &Trace::RequestHead { method, target: raw_target, version });
+        }
+        let target = match head.plain_path {
+            true if method != b"CONNECT" => Target::Origin { path: raw_target, query: b"" },
+            _ => match Target::parse(method, raw_target) {
+                Ok(target) => target,
+                Err(error) => return self.refuse(error, turn),
+            },
+        };
+        let framing = match framing::decide(version, &head.facts) {
+            Ok(framing) => framing,
             Err(error) => return self.refuse(error, turn),
         };
-        if let Target::Absolute { authority, .. } = target {
-            // RFC 9112 §3.2.2: "the server MUST ignore the received Host header field (if any) and
-            // instead replace it with the host information of the request-target".
-            let at = authority.as_ptr() as usize - head_bytes.as_ptr() as usize;
-            let host = Span { start: at as u32, end: (at + authority.len()) as u32 };
-            for field in turn.fields.iter_mut().filter(|f| f.name.of(head_bytes) == b"host") {
-                // [9112-3.2.2-2]
-                field.value = host;
+        match (target, framing.body) {
+            // RFC 9110 §9.3.6: an origin server need not make tunnels; we do not.
+            // [9110-9.3.6-1]
+            (Target::Authority(_), _) => return self.refuse(Error::Connect, turn),
+            (_, Body::Length(length)) if length > turn.env.config.max_body => {
+                return self.refuse(Error::BodyTooLarge, turn);
             }
+            (Target::Absolute { secure, authority, .. }, _) => {
+                // RFC 9110 §7.4: "a request for an "https" resource MUST be rejected unless it has
+                // been received over a connection that has been secured". §15.5.20: that is a 421.
+                if secure && !SECURE {
+                    // [9110-7.4-1] [9110-7.4-2]
+                    return self.refuse(Error::Misdirected, turn);
+                }
+                replace_host(turn.fields, head_bytes, authority);
+            }
+            _ => {}
         }
-        if wants_websocket(&framing, version, Headers::new(head_bytes, turn.fields)) {
+        if framing.upgrade_websocket
+            && wants_websocket(version, Headers::new(head_bytes, turn.fields))
+        {
             self.begin_websocket(app, method, version, &target, &framing, head_bytes, turn);
             return 0;
         }
         let request = Request {
             version,
             // [9110-9.1-1]
-            is_head: method == b"HEAD",
+            is_head,
             persist: framing.persist && !self.draining,
             te_trailers: framing.te_trailers,
         };
-        let handler = self.call_app(app, method, version, &target, head_bytes, turn);
         let Role::Http(role) = &mut self.role else { return 0 };
+        let mut exchange = self.room.take().unwrap_or_else(|| Exchange::room(request));
+        exchange.side = HttpSide::new(request);
+        exchange.request = request;
+        exchange.expecting = framing.expect_continue;
+        let mut buffer = PathBuffer::default();
+        let path = if head.plain_path {
+            target::plain_path(head_bytes, head.target, &mut buffer)
+        } else {
+            target::decode_path(target.path())
+        };
+        let method = method_text(method);
+        let scope = Scope::Http(HttpScope {
+            http_version: version.as_str(),
+            method: &method,
+            scheme: if SECURE { "https" } else { "http" },
+            path: &path,
+            raw_path: target.path(),
+            query_string: target.query(),
+            root_path: "",
+            headers: Headers::new(head_bytes, turn.fields),
+            client: self.ends.client(),
+            server: self.ends.server(),
+            state: turn.state,
+        });
+        let called = call::guarded(|| exchange.handler = app.call(&scope));
+        let has_handler = exchange.handler.is_some();
         role.receiver.begin_body(framing.body);
         role.step(if framing.body == Body::Empty { Step::HeadOnly } else { Step::HeadThenBody });
-        role.body_began = turn.env.now;
-        role.drained = 0;
         role.due = Due::Nothing;
-        let (handler, failed) = match handler {
-            Ok(handler) => (handler, false),
-            Err(failure) => {
-                failure.log("the call with its scope");
-                (None, true)
-            }
-        };
-        let has_handler = handler.is_some();
-        role.exchange = Some(Exchange {
-            handler,
-            side: HttpSide::new(request),
-            request,
-            expecting: framing.expect_continue,
-        });
-        match (failed, has_handler) {
-            (true, _) => {
-                // ASGI: an application that raises ends its connection.
-                if let Some(exchange) = self.http().and_then(|role| role.exchange.as_mut()) {
-                    exchange.side.do_not_persist();
-                }
-                self.answer_for_app(500, "the application failed\n", turn);
-            }
-            (_, false) => self.answer_for_app(404, "not found\n", turn),
-            _ => return self.first_event(framing.body, rest, turn),
+        // None is dropped here: the one before has ended, or this one would not be read.
+        debug_assert!(role.exchange.is_none(), "one request at a time");
+        std::mem::forget(role.exchange.replace(exchange));
+        match called {
+            Ok(()) if has_handler => return self.first_event(framing.body, rest, turn),
+            Ok(()) => self.answer_for_app(404, "not found\n", turn),
+            Err(failure) => self.app_failed(&failure, turn),
         }
         0
     }
 
+    /// The application failed on its scope.
+    #[cold]
+    fn app_failed(&mut self, failure: &Failure, turn: &mut Turn<'_>) {
+        failure.log("the call with its scope");
+        // ASGI: an application that raises ends its connection.
+        if let Some(exchange) = self.http().and_then(|role| role.exchange.as_mut()) {
+            exchange.side.do_not_persist();
+        }
+        self.answer_for_app(500, "the application failed\n", turn);
+    }
+
     /// Tells the first event of a request, with what is there of its body.
-    pub(super) fn first_event(
-        &mut self,
-        body: Body,
-        rest: &mut [u8],
-        turn: &mut Turn<'_>,
-    ) -> usize {
+    #[inline]
+    fn first_event(&mut self, body: Body, rest: &mut [u8], turn: &mut Turn<'_>) -> usize {
         if body == Body::Empty {
             self.tell_http(Event::HttpRequest { body: b"", more_body: false }, turn);
             return 0;
         }
         let Role::Http(role) = &mut self.role else { return 0 };
+        role.body_began = turn.env.now;
+        role.drained = 0;
         role.body_progress(turn);
         let Some(exchange) = &mut role.exchange else { return 0 };
         if !exchange.expecting {
@@ -144,41 +169,11 @@ impl<H: Handler> Connection<H> {
         0
     }
 
-    /// Calls the application with an http scope.
-    pub(super) fn call_app<A>(
-        &mut self,
-        app: &A,
-        method: &[u8],
-        version: Version,
-        target: &Target<'_>,
-        head: &[u8],
-        turn: &mut Turn<'_>,
-    ) -> Result<Option<H>, Failure>
-    where
-        A: App<Handler = H>,
-    {
-        let path = target::decode_path(target.path());
-        let method = method_text(method);
-        let scope = Scope::Http(HttpScope {
-            http_version: version.as_str(),
-            method: &method,
-            scheme: "http",
-            path: &path,
-            raw_path: target.path(),
-            query_string: target.query(),
-            root_path: "",
-            headers: Headers::new(head, turn.fields),
-            client: self.addresses.client,
-            server: self.addresses.server.as_ref().map(Local::as_scope),
-            state: turn.state,
-        });
-        call::guarded(|| app.call(&scope))
-    }
-
     /// An upgrade request: checks the handshake, calls the application with a websocket scope,
     /// changes the protocol.
     #[allow(clippy::too_many_arguments)] // the parts of one head
-    pub(super) fn begin_websocket<A>(
+    #[inline(never)]
+    fn begin_websocket<A>(
         &mut self,
         app: &A,
         method: &[u8],
@@ -197,6 +192,7 @@ impl<H: Handler> Connection<H> {
         };
         let compression = match negotiate(headers, turn.env.config) {
             Ok(compression) => compression,
+            // [6455-9.1-1] [6455-4.2.1-7]
             Err(extension::Malformed) => {
                 return self.refuse_handshake(handshake::Refusal::Extensions, turn);
             }
@@ -204,14 +200,14 @@ impl<H: Handler> Connection<H> {
         let path = target::decode_path(target.path());
         let scope = Scope::WebSocket(WebSocketScope {
             http_version: version.as_str(),
-            scheme: "ws",
+            scheme: if SECURE { "wss" } else { "ws" },
             path: &path,
             raw_path: target.path(),
             query_string: target.query(),
             root_path: "",
             headers,
-            client: self.addresses.client,
-            server: self.addresses.server.as_ref().map(Local::as_scope),
+            client: self.ends.client(),
+            server: self.ends.server(),
             state: turn.state,
         });
         let role = match call::guarded(|| app.call(&scope)) {
@@ -235,26 +231,38 @@ impl<H: Handler> Connection<H> {
     }
 }
 
-/// RFC 7692 §5.1: what is agreed about compression, if this server was asked to compress.
+/// RFC 9112 §3.2.2: "the server MUST ignore the received Host header field (if any) and instead
+/// replace it with the host information of the request-target".
+#[cold]
+fn replace_host(fields: &mut [FieldSpan], head: &[u8], authority: &[u8]) {
+    let at = authority.as_ptr() as usize - head.as_ptr() as usize;
+    let host = Span { start: at as u32, end: (at + authority.len()) as u32 };
+    for field in fields.iter_mut().filter(|field| field.name.of(head) == b"host") {
+        // [9112-3.2.2-2]
+        field.value = host;
+    }
+}
+
+/// RFC 7692 §5.1: what is agreed about compression, if this server was asked to compress. The
+/// grammar of the field is checked also if it was not (RFC 6455 §9.1).
 fn negotiate(
     headers: Headers<'_>,
     config: &Config,
 ) -> Result<Option<(Agreed, Deflate)>, extension::Malformed> {
-    let Some(deflate) = config.deflate.filter(|_| cfg!(feature = "deflate")) else {
-        return Ok(None);
-    };
-    let agreed = extension::accept(headers.get_all("sec-websocket-extensions"), deflate)?;
-    Ok(agreed.map(|agreed| (agreed, deflate)))
+    let offers = headers.get_all("sec-websocket-extensions");
+    let agreed = extension::accept(offers, config.deflate.unwrap_or_default())?;
+    let ours = config.deflate.filter(|_| cfg!(feature = "deflate"));
+    // [6455-4.2.2-7] [6455-9-1]
+    Ok(agreed.zip(ours))
 }
 
-/// Is this a request for a WebSocket?
-fn wants_websocket(framing: &Framing, version: Version, headers: Headers<'_>) -> bool {
+/// This asks for the WebSocket protocol: is it to be taken at its word?
+fn wants_websocket(version: Version, headers: Headers<'_>) -> bool {
     // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an
     // HTTP/1.0 request". Departure: if the request carries a WebSocket key it is a handshake and
     // nothing else, and its client is better served with the reason of the refusal.
     // [9110-7.8-2] [9110-7.8-6]
-    framing.upgrade_websocket
-        && (version == Version::Http11 || headers.get("sec-websocket-key").is_some())
+    version == Version::Http11 || headers.get("sec-websocket-key").is_some()
 }
 
 /// The method as ASGI wants it, in upper case. (RFC 9110 §9.1: methods are case-sensitive; the

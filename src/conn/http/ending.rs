@@ -1,6 +1,7 @@
 //! How HTTP on a connection ends: refusals, cuts, the peer's FIN, deadlines, shutdown.
 
 use super::{Due, Exchange};
+use crate::asgi::env::after;
 use crate::asgi::order;
 use crate::asgi::outbox::Side;
 use crate::asgi::{Event, Handler};
@@ -22,6 +23,7 @@ impl<H: Handler> Connection<H> {
 
     /// A rule of HTTP is broken: answers, if nothing was answered yet, and ends the connection.
     /// After it nothing more is read as a request. Gives 0, as the number of bytes used.
+    #[cold]
     pub(super) fn refuse(&mut self, error: Error, turn: &mut Turn<'_>) -> usize {
         self.trace(turn, &Trace::RequestRefused(error));
         log::debug!("request refused: {error}");
@@ -31,6 +33,7 @@ impl<H: Handler> Connection<H> {
         0
     }
 
+    #[cold]
     pub(super) fn refuse_handshake(&mut self, refusal: Refusal, turn: &mut Turn<'_>) {
         self.trace(turn, &Trace::HandshakeRefused(refusal));
         log::debug!("handshake refused: {} ({})", refusal.rule(), refusal.section());
@@ -40,6 +43,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Answers in the server's own name and ends the connection.
+    #[cold]
     pub(super) fn answer(
         &mut self,
         status: u16,
@@ -52,7 +56,7 @@ impl<H: Handler> Connection<H> {
         let (begun, is_head) = match &self.role {
             Role::Http(role) => {
                 let begun = |e: &Exchange<H>| e.side.order() != order::Http::AwaitStart;
-                (role.exchange.as_ref().is_some_and(begun), role.is_head)
+                (role.exchange.as_deref().is_some_and(begun), role.is_head)
             }
             Role::WebSocket(_) => (false, false),
         };
@@ -73,6 +77,7 @@ impl<H: Handler> Connection<H> {
 
     /// The response cannot be completed: what was encoded is sent, then the connection ends
     /// without the end of the body, so that the peer sees it (RFC 9112 §8).
+    #[cold]
     pub(super) fn cut(&mut self, cause: Cause, turn: &mut Turn<'_>) {
         self.set_cause(cause);
         self.http_scope_lost(turn);
@@ -86,7 +91,8 @@ impl<H: Handler> Connection<H> {
     /// The scope ends before its response is complete: tells the handler, drops it.
     pub(in crate::conn) fn http_scope_lost(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
-        let Some(Exchange { handler, mut side, .. }) = role.exchange.take() else { return };
+        let Some(exchange) = role.exchange.take() else { return };
+        let Exchange { handler, mut side, .. } = *exchange;
         side.peer_left();
         // Handles miss from now on, before anybody can hear of the end.
         if let Some(cell) = &self.core.cell {
@@ -106,7 +112,7 @@ impl<H: Handler> Connection<H> {
     pub(in crate::conn) fn http_peer_ended(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let begun = |e: &Exchange<H>| e.side.order().has_begun() || e.side.has_file();
-        let begun = role.exchange.as_ref().is_some_and(begun);
+        let begun = role.exchange.as_deref().is_some_and(begun);
         match role.cycle {
             Cycle::Idle => self.close(Cause::PeerClosed, false),
             // RFC 9112 §8: an incomplete request. Whoever sent it does not listen for an answer.
@@ -140,8 +146,10 @@ impl<H: Handler> Connection<H> {
         let now = turn.env.now;
         let Some(role) = self.http() else { return };
         match role.due {
-            // [9112-9.5-2]
-            Due::Idle(at) if now >= at => self.close(Cause::DeadlinePassed(Deadline::Idle), false),
+            Due::Idle(since) if now >= after(since, turn.env.config.idle_timeout) => {
+                // [9112-9.5-2]
+                self.close(Cause::DeadlinePassed(Deadline::Idle), false)
+            }
             Due::Head(at) if now >= at => {
                 if self.received == 0 {
                     // It never said anything: nobody to answer.

@@ -11,7 +11,7 @@ use super::{Connection, Phase, REQUEST_COST, Role, Turn};
 use crate::asgi::env::after;
 use crate::asgi::order;
 use crate::asgi::outbox::HttpSide;
-use crate::asgi::{App, Event, Handler};
+use crate::asgi::{App, Config, Event, Handler};
 use crate::http::Error;
 use crate::http::cycle::{Cycle, Step};
 use crate::http::head;
@@ -29,7 +29,7 @@ const FILE_PIECE: usize = 64 * 1024;
 /// What the peer is expected to do next, and by when.
 #[derive(Debug, Clone, Copy)]
 enum Due {
-    /// Begin a request.
+    /// Begin a request, some time after this.
     Idle(Instant),
     /// Complete a head.
     Head(Instant),
@@ -44,24 +44,33 @@ pub(super) struct HttpRole<H> {
     cycle: Cycle,
     receiver: Receiver,
     /// The exchange that is going on; none between requests.
-    exchange: Option<Exchange<H>>,
+    exchange: Option<Box<Exchange<H>>>,
     due: Due,
     /// When the body began, and by when its rate must have been kept.
     body_began: Instant,
     /// Bytes of the body that were dropped after the response was complete.
-    drained: u64,
+    drained: u32,
     /// The request is a HEAD: no answer to it has a body, not even a refusal.
     is_head: bool,
 }
 
 /// One request and its response.
-struct Exchange<H> {
+pub(super) struct Exchange<H> {
     /// None if the application does not want the scope, or is done with it.
     handler: Option<H>,
     side: HttpSide,
+    /// What the request said, before anything else decided about the connection.
     request: Request,
     /// The client waits for a 100 before it sends the body.
     expecting: bool,
+}
+
+impl<H> Exchange<H> {
+    /// Room for an exchange.
+    #[cold]
+    fn room(request: Request) -> Box<Self> {
+        Box::new(Self { handler: None, side: HttpSide::new(request), request, expecting: false })
+    }
 }
 
 impl<H> HttpRole<H> {
@@ -85,9 +94,11 @@ impl<H> HttpRole<H> {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    #[inline]
+    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         match self.due {
-            Due::Idle(at) | Due::Head(at) | Due::Body(at, _) => Some(at),
+            Due::Idle(since) => Some(after(since, config.idle_timeout)),
+            Due::Head(at) | Due::Body(at, _) => Some(at),
             Due::Nothing => None,
         }
     }
@@ -107,7 +118,7 @@ impl<H> HttpRole<H> {
     /// Is an answer due that the application has not begun?
     pub(super) fn waits_for_app(&self) -> bool {
         let begun = |e: &Exchange<H>| e.side.order() != order::Http::AwaitStart;
-        self.cycle == Cycle::Answering && !self.exchange.as_ref().is_some_and(begun)
+        self.cycle == Cycle::Answering && !self.exchange.as_deref().is_some_and(begun)
     }
 
     pub(super) fn has_file(&self) -> bool {
@@ -121,6 +132,14 @@ impl<H> HttpRole<H> {
             debug_assert!(false, "{illegal:?}");
             Cycle::Closing
         });
+    }
+
+    /// A head has begun and is not complete: it has its time from its first byte on.
+    #[cold]
+    fn await_head(&mut self, turn: &Turn<'_>) {
+        if let Due::Idle(_) = self.due {
+            self.due = Due::Head(after(turn.env.now, turn.env.config.head_timeout));
+        }
     }
 
     /// A piece of the body arrived: the next one is due in time, and the rate must be kept.
@@ -186,21 +205,22 @@ impl<H: Handler> Connection<H> {
         let Role::Http(role) = &mut self.role else { return 0 };
         if role.cycle == Cycle::Idle {
             role.step(Step::FirstByte);
-            if let Due::Idle(_) = role.due {
-                role.due = Due::Head(after(turn.env.now, turn.env.config.head_timeout));
-            }
         }
         let config = turn.env.config;
         let limits = head::Limits { max_head: config.max_head, max_fields: config.max_fields };
         match role.receiver.head(bytes, turn.fields, limits) {
-            Ok(HeadStep::NeedData) => {
-                role.is_head = false;
-                0
-            }
-            Ok(HeadStep::Skip(n)) => n,
             Ok(HeadStep::Head(head)) => {
                 let (head_bytes, rest) = bytes.split_at_mut(head.len);
-                head.len + self.begin_exchange(app, head, head_bytes, rest, turn)
+                head.len + self.begin_exchange(app, &head, head_bytes, rest, turn)
+            }
+            Ok(HeadStep::NeedData) => {
+                role.is_head = false;
+                role.await_head(turn);
+                0
+            }
+            Ok(HeadStep::Skip(n)) => {
+                role.await_head(turn);
+                n
             }
             Err(error) => {
                 // RFC 9110 §9.3.2: no body in the answer to a HEAD, whatever is wrong with its
@@ -252,12 +272,13 @@ impl<H: Handler> Connection<H> {
             self.close(Cause::BodyUnread, true);
             return bytes.len();
         };
+        // A read is far below 4 GiB, and so is what is dropped before the connection ends.
         // [9112-9.3-3]
-        role.drained += piece.consumed as u64;
+        role.drained = role.drained.saturating_add(piece.consumed as u32);
         if piece.end {
             role.step(Step::BodyComplete);
-            role.due = Due::Idle(after(turn.env.now, turn.env.config.idle_timeout));
-        } else if role.drained > DRAIN_BODY {
+            role.due = Due::Idle(turn.env.now);
+        } else if u64::from(role.drained) > DRAIN_BODY {
             self.close(Cause::BodyUnread, true);
         } else {
             role.body_progress(turn);

@@ -3,7 +3,6 @@
 use std::io::Read as _;
 
 use super::{DRAIN_BODY, Due, Exchange, FILE_PIECE, HttpRole};
-use crate::asgi::env::after;
 use crate::asgi::order;
 use crate::asgi::outbox::{HttpSide, Side};
 use crate::asgi::{Event, Handler};
@@ -16,10 +15,11 @@ use crate::http::sender::Field;
 
 impl<H: Handler> Connection<H> {
     /// Tells the handler of the current exchange an event and settles what follows.
+    #[inline]
     pub(in crate::conn) fn tell_http(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let HttpRole { cycle, receiver, exchange: Some(exchange), .. } = role else { return };
-        let Exchange { handler: Some(handler), side, .. } = exchange else { return };
+        let Exchange { handler: Some(handler), side, .. } = &mut **exchange else { return };
         if *cycle == Cycle::Exchange {
             side.set_unread(receiver.body_left().is_some_and(|left| left > DRAIN_BODY));
         }
@@ -52,9 +52,8 @@ impl<H: Handler> Connection<H> {
     }
 
     /// After a callback: the head is on its way; is the response complete, can it still be?
+    #[inline(always)]
     pub(in crate::conn) fn settle_http(&mut self, turn: &mut Turn<'_>) {
-        let can_still_answer = self.core.can_still_answer();
-        let paused = self.core.paused;
         let Role::Http(role) = &mut self.role else { return };
         let Some(exchange) = &mut role.exchange else { return };
         exchange.side.release_head(&mut self.output);
@@ -65,6 +64,15 @@ impl<H: Handler> Connection<H> {
         if exchange.side.is_complete() {
             return self.finish_response(turn);
         }
+        self.settle_incomplete(turn);
+    }
+
+    /// As [`Connection::settle_http`], where the response is not complete.
+    fn settle_incomplete(&mut self, turn: &mut Turn<'_>) {
+        let can_still_answer = self.core.can_still_answer();
+        let paused = self.core.paused;
+        let Role::Http(role) = &mut self.role else { return };
+        let Some(exchange) = &mut role.exchange else { return };
         if exchange.side.has_file() {
             return self.pump_file(turn);
         }
@@ -132,6 +140,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The response is complete to its last byte.
+    #[inline]
     pub(super) fn finish_response(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let Some(exchange) = &mut role.exchange else { return };
@@ -141,7 +150,12 @@ impl<H: Handler> Connection<H> {
         if let Some(handler) = exchange.handler.take() {
             call::drop_guarded(handler);
         }
-        role.exchange = None;
+        // Its room is free for the next one.
+        if let Some(room) = role.exchange.take()
+            && self.room.is_none()
+        {
+            self.room = Some(room);
+        }
         self.core.end();
         role.step(Step::ResponseComplete);
         let left = match role.cycle {
@@ -149,9 +163,11 @@ impl<H: Handler> Connection<H> {
             _ => 0,
         };
         if role.cycle == Cycle::Idle {
-            role.due = Due::Idle(after(turn.env.now, turn.env.config.idle_timeout));
+            role.due = Due::Idle(turn.env.now);
         }
-        self.trace(turn, &Trace::ResponseComplete { status, persists });
+        if turn.observer.is_some() {
+            self.trace(turn, &Trace::ResponseComplete { status, persists });
+        }
         if short {
             // RFC 9110 §8.6: fewer bytes than announced. Never padded: the peer must see it.
             log::error!("the response body is shorter than its content-length: connection cut");

@@ -34,7 +34,7 @@ use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
 use crate::conn::call;
 use crate::conn::record::Record;
-use crate::conn::{Connection, TURN_BUDGET, Turn};
+use crate::conn::{Connection, Loan, TURN_BUDGET, Turn};
 use crate::groups::Table;
 use crate::http::date::Prefab;
 use crate::http::head::FieldSpan;
@@ -117,17 +117,16 @@ struct SocketSink<'a, S> {
 
 impl<S: Stream> Sink for SocketSink<'_, S> {
     fn offer(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        loop {
-            // The edge said so, or nobody has tried yet.
-            if !*self.writable {
-                return Ok(0);
-            }
+        // Until the edge says otherwise, nobody tries.
+        while *self.writable {
             match self.stream.write(parts) {
+                Ok(taken) => return Ok(taken),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => *self.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
+        Ok(0)
     }
 }
 
@@ -163,7 +162,7 @@ pub(crate) struct Worker<W: World, A: App> {
     table: Table,
     timers: Timers,
     input: Box<[u8]>,
-    output: Vec<u8>,
+    loan: Loan<A::Handler>,
     run_again: VecDeque<Key>,
     /// Publications to be given to members, in order.
     publications: Vec<Parcel>,
@@ -220,7 +219,7 @@ impl<W: World, A: App> Worker<W, A> {
             table: Table::default(),
             timers: Timers::default(),
             input: vec![0; SCRATCH].into_boxed_slice(),
-            output: Vec::with_capacity(SCRATCH),
+            loan: Loan::new(SCRATCH),
             run_again: VecDeque::new(),
             publications: Vec::new(),
             acceptable: true,
@@ -301,7 +300,10 @@ impl<W: World, A: App> Worker<W, A> {
                 entry.ready.writable |= readiness.writable;
                 entry.ready.read_closed |= readiness.read_closed;
                 entry.ready.error |= readiness.error;
-                self.run_later(key);
+                if !entry.queued {
+                    entry.queued = true;
+                    self.run_again.push_back(key);
+                }
             }
         }
     }
@@ -336,10 +338,10 @@ impl<W: World, A: App> Worker<W, A> {
         let mut budget = TURN_BUDGET;
         let Entry { stream, conn, ready, .. } = entry;
         let mut sink = SocketSink { stream, writable: &mut ready.writable };
-        conn.begin_turn(&mut self.output);
+        conn.begin_turn(&mut self.loan);
         let mut turn = self.tools.turn(&mut sink, &mut budget);
         then(conn, &mut turn);
-        conn.end_turn(&mut self.output, &mut turn);
+        conn.end_turn(&mut self.loan, &mut turn);
         self.after_turn(key);
     }
 
@@ -357,7 +359,7 @@ impl<W: World, A: App> Worker<W, A> {
         entry.queued = false;
         let Entry { stream, conn, ready, .. } = entry;
         let mut budget = TURN_BUDGET;
-        conn.begin_turn(&mut self.output);
+        conn.begin_turn(&mut self.loan);
         if ready.error {
             // A reset: what was queued can never leave.
             let kind = stream.take_error().map_or(io::ErrorKind::ConnectionReset, |e| e.kind());
@@ -368,22 +370,27 @@ impl<W: World, A: App> Worker<W, A> {
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
             conn.run(&*self.app, &mut self.tools.turn(&mut sink, &mut budget));
         }
-        for _ in 0..READS {
-            if !ready.readable || budget == 0 || !conn.wants_read(&self.tools.config) {
-                break;
-            }
-            let (read, room, own) = match conn.read_target() {
-                Some(target) => (stream.read(target), target.len(), true),
-                None => (stream.read(&mut self.input), self.input.len(), false),
+        for reads in 0..=READS {
+            let may_read = ready.readable && budget > 0 && reads < READS;
+            let read = if !may_read || !conn.wants_read(&self.tools.config) {
+                None
+            } else if let Some(target) = conn.read_target() {
+                Some((stream.read(target), target.len(), true))
+            } else {
+                Some((stream.read(&mut self.input), self.input.len(), false))
             };
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
             let mut turn = self.tools.turn(&mut sink, &mut budget);
             match read {
-                Ok(0) => {
+                None => {
+                    conn.end_turn(&mut self.loan, &mut turn);
+                    break;
+                }
+                Some((Ok(0), ..)) => {
                     ready.readable = false;
                     conn.eof(&*self.app, &mut turn);
                 }
-                Ok(n) => {
+                Some((Ok(n), room, own)) => {
                     // A short read means that the socket is empty, unless the peer's end is
                     // behind it (epoll(7)): saves one read that would find nothing.
                     if n < room && !ready.read_closed {
@@ -395,15 +402,17 @@ impl<W: World, A: App> Worker<W, A> {
                         conn.bytes_in(&*self.app, &mut self.input[..n], &mut turn);
                     }
                 }
-                Err(error) => match error.kind() {
+                Some((Err(error), ..)) => match error.kind() {
                     io::ErrorKind::WouldBlock => ready.readable = false,
                     io::ErrorKind::Interrupted => {}
                     kind => conn.lost(kind, &mut turn),
                 },
             }
+            if !ready.readable {
+                conn.end_turn(&mut self.loan, &mut turn);
+                break;
+            }
         }
-        let mut sink = SocketSink { stream, writable: &mut ready.writable };
-        conn.end_turn(&mut self.output, &mut self.tools.turn(&mut sink, &mut budget));
         self.after_turn(key);
     }
 

@@ -1,0 +1,135 @@
+//! How often memory is asked for: counted by an allocator of this program's own, on in-memory
+//! connections. Budgets, not wishes: a test fails when one more is needed.
+#![allow(unsafe_code)] // a global allocator cannot be written without; this one only counts
+
+mod rig;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use oneport::{AppError, Event, Handler, Outbox, Scope, app};
+use rig::{Rig, frame, upgrade};
+
+struct Counting;
+
+thread_local! {
+    /// Allocations of this thread: tests run side by side.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is the system allocator's doing; counting touches no memory of its own.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.realloc(place, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How many allocations this takes.
+fn allocations(what: impl FnOnce()) -> usize {
+    let before = COUNT.with(Cell::get);
+    what();
+    COUNT.with(Cell::get) - before
+}
+
+/// A handler with fields of its own, as a real application has.
+struct Typed {
+    bytes: usize,
+}
+
+impl Handler for Typed {
+    fn receive(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
+        match event {
+            Event::HttpRequest { body, more_body } => {
+                self.bytes += body.len();
+                if !more_body {
+                    out.respond(200, &[(b"content-type", b"text/plain")], b"Hello, World!")?;
+                }
+            }
+            Event::WebSocketConnect => {
+                out.accept()?;
+            }
+            Event::WebSocketReceive(message) => {
+                out.message(message)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn typed() -> impl oneport::App {
+    app(|_: &Scope<'_>| Some(Typed { bytes: 0 }))
+}
+
+const GET: &[u8] = b"GET /plaintext HTTP/1.1\r\nHost: h:80\r\nAccept: */*\r\n\r\n";
+
+/// Feeds `input` until everything that is made once is made, then counts for a hundred times.
+fn in_steady_state(rig: &mut Rig<impl oneport::App>, input: &[u8]) -> usize {
+    let mut once = || {
+        rig.peer.got.clear();
+        rig.feed(input);
+    };
+    (0..3).for_each(|_| once());
+    allocations(|| (0..100).for_each(|_| once()))
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
+    assert_eq!(allocations(|| ()), 0);
+}
+
+#[test]
+fn a_request_costs_none() {
+    let post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nHello";
+    let old = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    let chunked =
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n0\r\n\r\n";
+    for input in [GET, &GET.repeat(16), post, chunked, old] {
+        let mut rig = Rig::new(typed()).with_fields();
+        assert_eq!(in_steady_state(&mut rig, input), 0, "{}", String::from_utf8_lossy(input));
+    }
+}
+
+#[test]
+fn a_message_costs_none() {
+    let mut rig = Rig::new(typed()).with_fields();
+    rig.feed(&upgrade("/"));
+    let message = frame(0x81, b"twenty bytes of text");
+    assert_eq!(in_steady_state(&mut rig, &message), 0);
+    assert_eq!(in_steady_state(&mut rig, &message.repeat(16)), 0);
+}
+
+#[test]
+fn a_connection_costs_at_most_two_and_an_upgrade_at_most_four() {
+    let mut rig = Rig::new(typed()).with_fields();
+    // What a worker makes once.
+    rig.feed(GET);
+    rig.connect();
+    let upgrade = upgrade("/");
+    let connection = allocations(|| {
+        rig.connect();
+        rig.feed(GET);
+    });
+    assert!(connection <= 2, "a connection with its first request: {connection}");
+    rig.connect();
+    rig.peer.got.clear();
+    let upgraded = allocations(|| _ = rig.feed(&upgrade));
+    assert!(upgraded <= 4, "an upgrade: {upgraded}");
+}

@@ -1,0 +1,52 @@
+//! `oneport echo`.
+
+use std::io::{BufRead, BufReader};
+
+use crate::support::{LIMIT, finish, interrupt, oneport, run};
+use oneport::client::{Connect, Message};
+
+#[test]
+fn it_says_where_it_is_echoes_and_ends() {
+    let args = ["echo", "--port", "0", "--verbose", "--deflate", "--max-message", "1000"];
+    let mut child = oneport(&args).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let url = line.split(' ').find(|word| word.starts_with("ws://")).expect("it tells its URL");
+
+    let mut socket = Connect::to(url)
+        .subprotocol("any")
+        .origin("http://anywhere")
+        .deflate(oneport::Deflate::default())
+        .receive_timeout(LIMIT)
+        .connect()
+        .unwrap();
+    assert_eq!((socket.subprotocol(), socket.is_compressed()), (Some("any"), true));
+    socket.send("hello \u{1b}[2J").unwrap();
+    assert_eq!(socket.receive().unwrap(), "hello \u{1b}[2J");
+    socket.send(&[0, 255][..]).unwrap();
+    assert_eq!(socket.receive().unwrap(), Message::Binary(vec![0, 255]));
+    socket.send(&[0; 1001][..]).unwrap();
+    assert_eq!(socket.receive().unwrap_err().close_code(), Some(1009));
+
+    let page = url.replace("ws://", "http://");
+    assert!(ureq::get(&page).call().unwrap().body_mut().read_to_string().unwrap().contains("echo"));
+    let mut echo = ureq::post(&page).send("a body").unwrap();
+    assert_eq!(echo.body_mut().read_to_string().unwrap(), "a body");
+
+    interrupt(&child);
+    let ended = finish(child);
+    assert_eq!(ended.code, Some(0));
+    for part in ["connected", "says hello \\u{1b}[2J", "sends 2 bytes", "left: 1009"] {
+        assert!(ended.err.contains(part), "{part}: {}", ended.err);
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ended = run(&["echo", "--port", &port], b"");
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("another program has this port"), "{}", ended.err);
+}

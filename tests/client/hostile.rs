@@ -1,0 +1,193 @@
+//! Servers that break rules, fall silent, or break off; and what a client puts on the wire.
+
+use std::io::ErrorKind;
+use std::sync::mpsc;
+
+use oneport::client::{Error, Wait};
+use oneport::ws;
+
+use crate::support::{LIMIT, Peer, SHORT, ms, opened};
+
+#[test]
+fn every_frame_is_masked_each_with_a_key_of_its_own() {
+    let server = opened(|mut peer| {
+        let mut keys = Vec::new();
+        for n in 0..100u8 {
+            let frame = peer.frame();
+            assert_eq!((frame.first, &frame.payload[..]), (0x82, &[n; 10][..]));
+            keys.push(frame.key.expect("it is masked"));
+        }
+        // Control frames, too.
+        peer.send(0x89, b"ping");
+        let pong = peer.frame();
+        assert_eq!((pong.first, &pong.payload[..]), (0x8a, &b"ping"[..]));
+        keys.push(pong.key.expect("it is masked"));
+        let close = peer.frame();
+        assert_eq!((close.first, &close.payload[..]), (0x88, &b"\x0b\xb8done"[..]));
+        keys.push(close.key.expect("it is masked"));
+        peer.send(0x88, b"\x0b\xb8");
+        // 102 keys of 32 bits: two that are alike come once in a million runs.
+        keys.sort_unstable();
+        keys.dedup();
+        assert!(keys.len() >= 101, "{keys:?}");
+        assert!(!keys.contains(&[0; 4]));
+    });
+    let mut socket = server.open();
+    for n in 0..100u8 {
+        socket.send(&[n; 10][..]).unwrap();
+    }
+    assert!(matches!(socket.receive_within(SHORT), Err(Error::TimedOut(Wait::Receive))));
+    socket.close(3000, "done").unwrap();
+}
+
+/// The server sends these bytes; the client fails with this error and this code on the wire.
+fn broken(bytes: &[u8], error: ws::Error, code: u16) {
+    let sent = bytes.to_vec();
+    let server = opened(move |mut peer| {
+        peer.write(&sent);
+        let rule = peer.close_frame(code);
+        assert!(rule.contains("RFC") || !rule.is_empty(), "the reason names the rule");
+    });
+    let mut socket = server.open();
+    let told = socket.receive().unwrap_err();
+    assert!(matches!(&told, Error::Protocol(found) if *found == error), "{told:?}");
+    assert_eq!(told.close_code(), Some(code));
+    let again = socket.send("more").unwrap_err();
+    assert!(matches!(again, Error::Protocol(_)), "the reason stays: {again:?}");
+}
+
+#[test]
+fn rules_that_a_server_breaks() {
+    broken(b"\x81\x85\x01\x02\x03\x04\x69\x67\x6f\x68\x6e", ws::Error::Masked, 1002);
+    // RFC 7692 §6: a compressed frame, and nothing was agreed.
+    broken(b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00", ws::Error::ReservedBits, 1002);
+    broken(b"\xa1\x00", ws::Error::ReservedBits, 1002);
+    broken(b"\x80\x00", ws::Error::NothingToContinue, 1002);
+    broken(b"\x01\x01a\x81\x01b", ws::Error::MessageUnfinished, 1002);
+    broken(b"\x81\x01\xff", ws::Error::InvalidUtf8, 1007);
+    broken(b"\x88\x01\x03", ws::Error::CloseTooShort, 1002);
+    broken(b"\x88\x02\x03\xed", ws::Error::CloseCode, 1002);
+    broken(b"\x82\x7f\x00\x00\x00\x00\x10\x00\x00\x00", ws::Error::MessageTooBig, 1009);
+}
+
+#[test]
+fn what_came_before_the_mistake_is_still_received() {
+    let server = opened(|mut peer| {
+        peer.write(b"\x81\x04good\x83\x00");
+        peer.close_frame(1002);
+    });
+    let mut socket = server.open();
+    assert_eq!(socket.receive().unwrap(), "good");
+    assert!(matches!(socket.receive(), Err(Error::Protocol(_))));
+}
+
+#[test]
+fn a_server_that_breaks_off_without_a_close() {
+    let server = opened(|mut peer| peer.send(0x81, b"last words"));
+    let mut socket = server.open();
+    assert_eq!(socket.receive().unwrap(), "last words");
+    match socket.receive().unwrap_err() {
+        Error::Broken(source) => assert_eq!(source.kind(), ErrorKind::UnexpectedEof),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(socket.receive().unwrap_err().close_code(), Some(1006));
+}
+
+#[test]
+fn a_connection_that_is_reset() {
+    let server = opened(|peer| {
+        // RFC 9293 §3.6: what is unread when a socket is closed makes a reset of the end.
+        peer.stream.peek(&mut [0]).expect("the client sends something");
+    });
+    let mut socket = server.open();
+    socket.send("unread").unwrap();
+    let error = socket.receive().unwrap_err();
+    assert!(matches!(error, Error::Broken(_)), "{error:?}");
+    assert_eq!(error.close_code(), Some(1006));
+}
+
+#[test]
+fn a_close_without_a_code() {
+    let server = opened(|mut peer| {
+        peer.send(0x88, b"");
+        let answer = peer.frame();
+        assert_eq!((answer.first, answer.payload.len()), (0x88, 0));
+    });
+    let error = server.open().receive().unwrap_err();
+    assert!(matches!(error, Error::Closed { code: 1005, .. }), "{error:?}");
+    assert!(error.is_normal_close());
+}
+
+#[test]
+fn a_pong_that_never_comes_to_a_ping_of_the_program() {
+    let server = opened(Peer::end);
+    let mut socket = server.open();
+    assert!(matches!(socket.ping(SHORT), Err(Error::TimedOut(Wait::Pong))));
+    // It is open still: only the program's patience ended.
+    assert!(matches!(socket.receive_within(ms(1)), Err(Error::TimedOut(Wait::Receive))));
+}
+
+#[test]
+fn a_pong_that_never_comes_to_a_ping_of_the_heartbeat() {
+    let server = opened(|mut peer| {
+        assert_eq!(peer.frame().first, 0x89);
+        peer.close_frame(1011);
+    });
+    let mut socket = server.to("/").ping_interval(SHORT).ping_timeout(SHORT).connect().unwrap();
+    let error = socket.receive().unwrap_err();
+    assert!(matches!(error, Error::TimedOut(Wait::Pong)), "{error:?}");
+}
+
+#[test]
+fn a_heartbeat_that_is_answered_goes_on() {
+    let server = opened(|mut peer| {
+        for _ in 0..5 {
+            let ping = peer.frame();
+            assert_eq!(ping.first, 0x89);
+            peer.send(0x8a, &ping.payload);
+        }
+        peer.send(0x81, b"five");
+        peer.end();
+    });
+    let mut socket = server.to("/").ping_interval(ms(10)).connect().unwrap();
+    assert_eq!(socket.receive().unwrap(), "five");
+}
+
+#[test]
+fn a_pong_that_was_not_asked_for_answers_nothing() {
+    let server = opened(|mut peer| {
+        let ping = peer.frame();
+        peer.send(0x8a, &ping.payload);
+        assert_eq!(peer.frame().first, 0x89);
+        // RFC 6455 §5.5.3: it may come, and is no answer.
+        peer.send(0x8a, b"unasked");
+        peer.end();
+    });
+    let mut socket = server.open();
+    socket.ping(LIMIT).unwrap();
+    assert!(matches!(socket.ping(SHORT), Err(Error::TimedOut(Wait::Pong))));
+}
+
+#[test]
+fn a_server_that_takes_nothing() {
+    let (done, is_done) = mpsc::channel::<()>();
+    let server = opened(move |peer| {
+        // Until the test is over.
+        let _ = is_done.recv();
+        drop(peer);
+    });
+    let mut socket = server.to("/").send_timeout(SHORT).connect().unwrap();
+    let error = socket.send(&vec![0; 64 << 20][..]).unwrap_err();
+    assert!(matches!(error, Error::TimedOut(Wait::Send)), "{error:?}");
+    drop(done);
+}
+
+#[test]
+fn too_many_control_frames() {
+    let server = opened(|mut peer| {
+        peer.write(&b"\x8a\x00".repeat(2000));
+        peer.close_frame(1008);
+    });
+    let error = server.open().receive().unwrap_err();
+    assert!(matches!(error, Error::Protocol(ws::Error::TooManyControlFrames)), "{error:?}");
+}
