@@ -13,6 +13,11 @@ cd "$(dirname "$0")/../.."
 work=$target/autobahn-whole
 patience=5400 # seconds for each run
 
+# Two at once would write over each other.
+mkdir -p "$work"
+exec 9>"$work/lock"
+flock --nonblock 9 || fail "another whole.sh runs"
+
 python3 tests/autobahn/judge.py test
 environment
 (($#)) || set -- server-plain server-deflate server-takeover client
