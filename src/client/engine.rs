@@ -62,7 +62,8 @@ impl Inbox {
     }
 }
 
-/// The handler of a client's connection: it collects, and pauses while much has collected.
+/// The handler of a client's connection: it collects, and pauses behind each message: see
+/// [`Engine::resume`].
 struct Collector(Arc<Mutex<Inbox>>);
 
 impl Handler for Collector {
@@ -71,9 +72,8 @@ impl Handler for Collector {
         match event {
             Event::WebSocketReceive(message) => {
                 inbox.push(message.into());
-                if inbox.is_full() {
-                    out.pause();
-                }
+                // The program may want to answer before what follows is acted upon.
+                out.pause();
             }
             Event::WebSocketDisconnect { code, reason } => {
                 inbox.end = Some((code, reason.to_string()));
@@ -82,6 +82,15 @@ impl Handler for Collector {
         }
         Ok(())
     }
+}
+
+/// What a waiting thread may wait for.
+#[derive(PartialEq, Eq)]
+struct Progress {
+    messages: usize,
+    full: bool,
+    pongs: u32,
+    ended: bool,
 }
 
 /// A client accepts no scopes.
@@ -368,12 +377,29 @@ impl Engine {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         let was_full = inbox.is_full();
         let message = inbox.pop()?;
-        let resumes = was_full && !inbox.is_full();
-        drop(inbox);
-        if resumes {
-            self.turn(|conn, turn| conn.with_owner(turn, |out| out.resume()));
+        Some((message, was_full && !inbox.is_full()))
+    }
+
+    /// Goes on behind the last message, unless much waits to be taken. Called by whoever is about
+    /// to wait for something: the program is done with what it took. Tells whether that brought
+    /// anything.
+    pub(super) fn resume(&mut self) -> bool {
+        let before = self.progress();
+        if before.full {
+            return false;
         }
-        Some((message, resumes))
+        self.turn(|conn, turn| conn.with_owner(turn, |out| out.resume()));
+        self.progress() != before
+    }
+
+    fn progress(&self) -> Progress {
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        Progress {
+            messages: inbox.messages.len(),
+            full: inbox.is_full(),
+            pongs: self.conn.pings_answered(),
+            ended: inbox.end.is_some() || self.conn.is_ended(),
+        }
     }
 
     /// Should the socket be read?

@@ -38,6 +38,10 @@ impl Shared {
         mut engine: MutexGuard<'a, Engine>,
         until: Option<Instant>,
     ) -> MutexGuard<'a, Engine> {
+        if engine.resume() {
+            self.changed.notify_all();
+            return engine;
+        }
         let until = [until, engine.deadline()].into_iter().flatten().min();
         // Nobody drives while the inbox is full: it takes a receiver to make room.
         let drives = !engine.driven && engine.wants_read();
