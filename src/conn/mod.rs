@@ -361,7 +361,7 @@ impl<H: Handler> Connection<H> {
         if self.is_closed_websocket() {
             // Both Closes were exchanged: nobody is owed anything for which a drain would wait.
             match self.phase {
-                Phase::Lingering { .. } => self.phase = Phase::Ended,
+                Phase::Lingering => self.phase = Phase::Ended,
                 Phase::Closing { .. } => self.phase = Phase::Closing { linger: false },
                 Phase::Active | Phase::Ended => {}
             }

@@ -8,6 +8,7 @@ mod closing;
 mod deadlines;
 #[cfg(feature = "deflate")]
 mod deflate;
+#[cfg(feature = "deflate")]
 mod deflate_clauses;
 mod handles;
 mod http;
