@@ -4,7 +4,7 @@
 //! for their bytes to leave, for a pong, for the end. **One of them drives**: it waits for the
 //! socket to be readable without holding the lock, then does what can be done, and wakes the
 //! others, who look whether what they wait for is there. When the driver has what it wanted, the
-//! next one drives. While bytes wait to leave, the others wait for the socket, too, but only to
+//! next one drives. Whose bytes wait to leave waits for the socket beside the driver, but only to
 //! write.
 
 use std::net::TcpStream;
@@ -16,6 +16,9 @@ use super::error::{Error, Wait};
 use super::message::Message;
 use super::socket;
 use crate::ws;
+
+/// How long a thread that does not drive waits for the socket before it looks whether it must.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What the halves share.
 struct Shared {
@@ -33,9 +36,11 @@ impl Shared {
     }
 
     /// Waits until something happened or `until` has passed, and does what can be done then.
+    /// With `write` it is waited also for the socket to take more.
     fn wait<'a>(
         &'a self,
         mut engine: MutexGuard<'a, Engine>,
+        write: bool,
         until: Option<Instant>,
     ) -> MutexGuard<'a, Engine> {
         if engine.resume() {
@@ -45,20 +50,24 @@ impl Shared {
         let until = [until, engine.deadline()].into_iter().flatten().min();
         // Nobody drives while the inbox is full: it takes a receiver to make room.
         let drives = !engine.driven && engine.wants_read();
-        let write = engine.wants_write();
         if !drives && !write {
-            engine = match until {
-                None => self.changed.wait(engine).unwrap_or_else(PoisonError::into_inner),
-                Some(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    let waited = self.changed.wait_timeout(engine, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
+            let Some(until) = until else {
+                return self.changed.wait(engine).unwrap_or_else(PoisonError::into_inner);
             };
-            engine.go_on();
+            let left = until.saturating_duration_since(Instant::now());
+            let waited = self.changed.wait_timeout(engine, left);
+            let (mut engine, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() {
+                engine.go_on();
+                self.changed.notify_all();
+            }
             return engine;
         }
+        // Only the socket wakes who waits for it; that the driver has left does not.
+        let look_again = (!drives).then(|| Instant::now() + LOOK_AGAIN);
+        let until = [until, look_again].into_iter().flatten().min();
         engine.driven |= drives;
+        let write = engine.wants_write();
         drop(engine);
         let waited = socket::wait(&self.stream, drives, write, until);
         debug_assert!(waited.is_ok(), "poll fails only for arguments that are wrong");
@@ -87,7 +96,7 @@ impl Shared {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Error::TimedOut(Wait::Receive));
             }
-            engine = self.wait(engine, deadline);
+            engine = self.wait(engine, false, deadline);
         }
     }
 
@@ -100,7 +109,7 @@ impl Shared {
             if engine.is_over() {
                 return Err(engine.end().unwrap_or(Error::TimedOut(Wait::Send)));
             }
-            engine = self.wait(engine, None);
+            engine = self.wait(engine, true, None);
         }
         Ok(())
     }
@@ -122,7 +131,8 @@ impl Shared {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Error::TimedOut(Wait::Pong));
             }
-            engine = self.wait(engine, deadline);
+            let write = engine.wants_write();
+            engine = self.wait(engine, write, deadline);
         }
     }
 
@@ -136,7 +146,8 @@ impl Shared {
             }
         }
         while !engine.is_over() {
-            engine = self.wait(engine, None);
+            let write = engine.wants_write();
+            engine = self.wait(engine, write, None);
         }
         match engine.end() {
             None | Some(Error::Closed { .. }) => Ok(()),
