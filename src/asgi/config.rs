@@ -22,8 +22,8 @@ pub struct Config {
     pub max_message: usize,
     /// Fragments of a WebSocket message; past it close code 1008. Default 131,072.
     pub max_fragments: u32,
-    /// Control frames (ping, pong) of a peer in one second; past it close code 1008. Default
-    /// 1,000.
+    /// Control frames (pings, and pongs that answer no ping of ours) of a peer in one second; past
+    /// it close code 1008. Default 1,000.
     pub max_control_frames: u32,
     /// For a whole head: from accept for the first one, later from its first byte. Default 10 s.
     pub head_timeout: Duration,

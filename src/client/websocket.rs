@@ -226,7 +226,8 @@ impl WebSocket {
     ///
     /// The pong comes behind what the server sent before it. Messages are kept for
     /// [`WebSocket::receive`], but not more than 1 MiB of them: then nothing is read until they
-    /// are received.
+    /// are received. A server may take very many pings a second for an attack: Oneport closes with
+    /// 1008 past 1,000.
     ///
     /// # Errors
     /// [`Error::TimedOut`]; the WebSocket is open still. Else why it ended.

@@ -187,7 +187,8 @@ impl<H> WebSocketRole<H> {
         *count <= config.max_control_frames
     }
 
-    fn pong(&mut self, payload: &[u8], now: Instant, config: &Config) {
+    /// Notes a pong. Is it the answer to our last ping?
+    fn pong(&mut self, payload: &[u8], now: Instant, config: &Config) -> bool {
         let Heartbeat { number, beat, answered } = &mut self.heartbeat;
         self.side.last_pong = Some(now);
         // RFC 6455 §5.5.3: a pong may also come unasked; only the answer to our last ping counts.
@@ -195,16 +196,18 @@ impl<H> WebSocketRole<H> {
             Beat::Queued(at) => at,
             // The deadline stands still while we do not read, so that time does not count.
             Beat::Awaited(due) => due.checked_sub(config.ping_timeout).unwrap_or(now),
-            _ => return,
+            _ => return false,
         };
-        if payload == number.to_be_bytes() {
-            self.side.round_trip = Some(now.saturating_duration_since(sent));
-            *answered = answered.wrapping_add(1);
-            *beat = match Beat::next(sent, config) {
-                Beat::Next(due) if due <= now => Beat::next(now, config),
-                next => next,
-            };
+        if payload != number.to_be_bytes() {
+            return false;
         }
+        self.side.round_trip = Some(now.saturating_duration_since(sent));
+        *answered = answered.wrapping_add(1);
+        *beat = match Beat::next(sent, config) {
+            Beat::Next(due) if due <= now => Beat::next(now, config),
+            next => next,
+        };
+        true
     }
 }
 
@@ -380,10 +383,10 @@ impl<H: Handler> Connection<H> {
     fn note_pong(&mut self, payload: &[u8], turn: &mut Turn<'_>) {
         let (now, config) = (turn.env.now, turn.env.config);
         let Some(role) = self.websocket() else { return };
-        if !role.count_control(now, config) {
+        // What we asked for is no flood.
+        if !role.pong(payload, now, config) && !role.count_control(now, config) {
             return self.websocket_failed(Error::TooManyControlFrames, turn);
         }
-        role.pong(payload, now, config);
         self.trace(turn, &Trace::PongReceived);
     }
 

@@ -191,3 +191,18 @@ fn too_many_control_frames() {
     let error = server.open().receive().unwrap_err();
     assert!(matches!(error, Error::Protocol(ws::Error::TooManyControlFrames)), "{error:?}");
 }
+
+#[test]
+fn pongs_that_were_asked_for_are_not_too_many() {
+    let server = opened(|mut peer| {
+        for _ in 0..2000 {
+            let ping = peer.frame();
+            peer.send(0x8a, &ping.payload);
+        }
+        peer.end();
+    });
+    let mut socket = server.open();
+    for _ in 0..2000 {
+        socket.ping(LIMIT).unwrap();
+    }
+}

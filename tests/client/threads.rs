@@ -7,8 +7,8 @@ use std::thread;
 
 use oneport::client::Error;
 
-use crate::support::{LIMIT, SHORT, frame, ms, opened};
-use crate::talk::{echo_server, pattern};
+use crate::support::{LIMIT, SHORT, frame, ms, opened, serve};
+use crate::talk::{echo, echo_server, pattern};
 
 /// One thread receives while several send and another pings: all comes back, in each one's order.
 pub(crate) fn many_at_once(socket: oneport::client::WebSocket) {
@@ -60,7 +60,8 @@ pub(crate) fn many_at_once(socket: oneport::client::WebSocket) {
 
 #[test]
 fn one_receives_while_several_send_and_one_pings() {
-    let server = echo_server();
+    // As fast as they are answered: more than a server takes by default.
+    let server = serve(echo(), |server| server.max_control_frames(u32::MAX));
     many_at_once(server.to("/").connect().unwrap());
 }
 

@@ -10,8 +10,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::support::{LIMIT, Peer, SHORT, Serving, accepted, frame, ms};
-use crate::talk::{echo_server, pattern};
+use crate::support::{LIMIT, Peer, SHORT, Serving, accepted, frame, ms, serve};
+use crate::talk::{echo, echo_server, pattern};
 
 /// An authority, and a certificate of it for a server.
 struct Authority {
@@ -255,7 +255,7 @@ fn large_messages_through_tls() {
 #[test]
 fn several_threads_through_tls() {
     let authority = authority("localhost");
-    let inner = echo_server();
+    let inner = serve(echo(), |server| server.max_control_frames(u32::MAX));
     let server = tunnel(authority.config, &inner);
     let connect = to("localhost", server.port).roots(authority.pem.as_bytes()).unwrap();
     crate::threads::many_at_once(connect.connect().unwrap());
