@@ -90,6 +90,8 @@ struct Progress {
     messages: usize,
     full: bool,
     pongs: u32,
+    /// Bytes wait for the socket to take them.
+    writes: bool,
     ended: bool,
 }
 
@@ -398,6 +400,7 @@ impl Engine {
             messages: inbox.messages.len(),
             full: inbox.is_full(),
             pongs: self.conn.pings_answered(),
+            writes: self.wants_write(),
             ended: inbox.end.is_some() || self.conn.is_ended(),
         }
     }
