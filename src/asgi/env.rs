@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::groups::{Groups, Parcel};
 use super::handle::Mailbox;
+use super::state::State;
 use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
 use crate::http::date::Prefab;
+use crate::http::head::FieldSpan;
 use crate::ws::deflate::Engines;
 
 /// This long after that. A time that the clock cannot express is far enough away to be never.
@@ -20,46 +22,52 @@ pub fn after(time: Instant, duration: Duration) -> Instant {
     time.checked_add(duration).unwrap_or_else(|| time.checked_add(NEVER).unwrap_or(time))
 }
 
-/// What the worker lends for one call into a connection.
-pub struct Env<'e> {
-    /// The time, read once per turn of the loop.
+/// What is the same for every connection of a worker in one round of its loop.
+pub struct Round {
+    /// The time, read once per round.
     pub now: Instant,
-    /// A number that peers cannot guess, fresh for every turn.
+    /// A number that peers cannot guess, fresh for every round.
     pub random: u64,
     /// Limits and deadlines.
-    pub config: &'e Config,
+    pub config: Arc<Config>,
     /// The prefabricated beginning of a response.
-    pub prefab: &'e Prefab,
+    pub prefab: Prefab,
+    /// What the lifespan set.
+    pub state: State,
+    /// The worker's mailbox, for handles.
+    pub mailbox: Arc<dyn Mailbox>,
+    /// All workers' mailboxes, for publishing.
+    pub groups: Groups,
+}
+
+/// Tools that a worker has once and lends to one connection after the other.
+#[derive(Default)]
+pub struct Kit {
+    /// Spare buffers.
+    pub pool: Pool,
+    /// What compresses and decompresses.
+    pub deflate: Engines,
+    /// A list for the fields of a head, used again and again.
+    pub fields: Vec<FieldSpan>,
+    /// What is to be done to *other* connections, after the callback has returned.
+    pub effects: Vec<Effect>,
+}
+
+/// What the worker lends for one call into a connection.
+pub struct Env<'e> {
+    /// What all connections share.
+    pub round: &'e Round,
+    /// What one connection has at a time.
+    pub kit: &'e mut Kit,
     /// Where bytes go: the connection's socket.
     pub sink: &'e mut dyn Sink,
-    /// Spare buffers.
-    pub pool: &'e mut Pool,
-    /// What compresses and decompresses.
-    pub deflate: &'e mut Engines,
-    /// The worker's mailbox, for handles.
-    pub mailbox: &'e Arc<dyn Mailbox>,
-    /// All workers' mailboxes, for publishing.
-    pub groups: &'e Groups,
-    /// What is to be done to *other* connections, after the callback has returned.
-    pub effects: &'e mut Vec<Effect>,
 }
 
 impl Env<'_> {
     /// The same environment, lent on for a shorter time.
     #[inline]
     pub fn reborrow(&mut self) -> Env<'_> {
-        Env {
-            now: self.now,
-            random: self.random,
-            config: self.config,
-            prefab: self.prefab,
-            sink: &mut *self.sink,
-            pool: &mut *self.pool,
-            deflate: &mut *self.deflate,
-            mailbox: self.mailbox,
-            groups: self.groups,
-            effects: &mut *self.effects,
-        }
+        Env { round: self.round, kit: &mut *self.kit, sink: &mut *self.sink }
     }
 }
 

@@ -10,15 +10,12 @@ use std::time::Instant;
 use super::error::{Error, Wait};
 use super::message::Message;
 use super::socket::Socket;
-use crate::asgi::env::{Effect, Env, after};
+use crate::asgi::env::{Env, Kit, Round, after};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, AppError, Config, Event, Groups, Handler, Outbox, Scope, SendError, State};
-use crate::bytes::pool::Pool;
 use crate::conn::record::{Cause, Deadline};
 use crate::conn::{Compression, Connection, Loan, TURN_BUDGET, Turn};
 use crate::http::date::Prefab;
-use crate::http::head::FieldSpan;
-use crate::ws::deflate::Engines;
 use crate::ws::mask::Keys;
 use crate::ws::{self};
 
@@ -115,36 +112,14 @@ impl Mailbox for NoMailbox {
 
 /// What the connection borrows for a turn.
 struct Tools {
-    config: Config,
-    prefab: Prefab,
-    pool: Pool,
-    deflate: Engines,
-    fields: Vec<FieldSpan>,
-    effects: Vec<Effect>,
-    state: State,
-    mailbox: Arc<dyn Mailbox>,
-    groups: Groups,
+    round: Round,
+    kit: Kit,
 }
 
 impl Tools {
-    fn env<'e>(
-        &'e mut self,
-        socket: &'e mut Socket,
-        random: u64,
-    ) -> (Env<'e>, &'e mut Vec<FieldSpan>, &'e State) {
-        let env = Env {
-            now: Instant::now(),
-            random,
-            config: &self.config,
-            prefab: &self.prefab,
-            sink: socket,
-            pool: &mut self.pool,
-            deflate: &mut self.deflate,
-            mailbox: &self.mailbox,
-            groups: &self.groups,
-            effects: &mut self.effects,
-        };
-        (env, &mut self.fields, &self.state)
+    fn env<'e>(&'e mut self, socket: &'e mut Socket) -> Env<'e> {
+        self.round.now = Instant::now();
+        Env { round: &self.round, kit: &mut self.kit, sink: socket }
     }
 }
 
@@ -206,23 +181,22 @@ impl Engine {
         compression: Option<Compression>,
         mut rest: Vec<u8>,
     ) -> Self {
-        let mut tools = Tools {
+        let round = Round {
+            now: Instant::now(),
+            random: 0,
             prefab: Prefab::new(None, false),
-            pool: Pool::default(),
-            deflate: Engines::default(),
-            fields: Vec::new(),
-            effects: Vec::new(),
             state: State::default(),
             mailbox: Arc::new(NoMailbox),
             groups: Groups::default(),
-            config,
+            config: Arc::new(config),
         };
+        let mut tools = Tools { round, kit: Kit::default() };
         let inbox = Arc::new(Mutex::new(Inbox::default()));
         let collector = Collector(Arc::clone(&inbox));
         let mut keys = SystemKeys { bytes: [0; 1024], used: 1024 };
         // The first ping's payload, which a peer should not guess either.
-        let random = u32::from_ne_bytes(keys.next_key()).into();
-        let (env, ..) = tools.env(&mut socket, random);
+        tools.round.random = u32::from_ne_bytes(keys.next_key()).into();
+        let env = tools.env(&mut socket);
         let conn = Connection::of_client(collector, Box::new(keys), compression, &env);
         let mut engine = Self {
             socket,
@@ -256,17 +230,17 @@ impl Engine {
         let mut budget = TURN_BUDGET;
         conn.begin_turn(loan);
         let outcome = {
-            let (env, fields, state) = tools.env(socket, 0);
-            let mut turn = Turn { env, fields, state, observer: None, budget: &mut budget };
+            let env = tools.env(socket);
+            let mut turn = Turn { env, observer: None, budget: &mut budget };
             let outcome = then(conn, &mut turn);
             conn.end_turn(loan, &mut turn);
             outcome
         };
-        while conn.has_work(&tools.config) {
+        while conn.has_work(&tools.round.config) {
             let mut budget = TURN_BUDGET;
             conn.begin_turn(loan);
-            let (env, fields, state) = tools.env(socket, 0);
-            let mut turn = Turn { env, fields, state, observer: None, budget: &mut budget };
+            let env = tools.env(socket);
+            let mut turn = Turn { env, observer: None, budget: &mut budget };
             conn.run(&NoApp, &mut turn);
             conn.end_turn(loan, &mut turn);
         }
@@ -313,7 +287,7 @@ impl Engine {
         let (now, sent) = (Instant::now(), self.socket.sent());
         match self.blocked {
             Some((since, before)) if before == sent => {
-                if now >= after(since, self.tools.config.write_timeout) {
+                if now >= after(since, self.tools.round.config.write_timeout) {
                     self.overdue = true;
                     self.fail(io::ErrorKind::TimedOut.into());
                 }
@@ -407,7 +381,7 @@ impl Engine {
 
     /// Should the socket be read?
     pub(super) fn wants_read(&self) -> bool {
-        !self.eof && self.conn.wants_read(&self.tools.config)
+        !self.eof && self.conn.wants_read(&self.tools.round.config)
     }
 
     /// Do bytes wait for the socket to take them?
@@ -416,9 +390,9 @@ impl Engine {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let timeout = self.tools.config.write_timeout;
+        let timeout = self.tools.round.config.write_timeout;
         let blocked = self.blocked.map(|(since, _)| after(since, timeout));
-        [self.conn.deadline(&self.tools.config), blocked].into_iter().flatten().min()
+        [self.conn.deadline(&self.tools.round.config), blocked].into_iter().flatten().min()
     }
 
     /// Has everything ended, the TCP connection too?

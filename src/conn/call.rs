@@ -54,12 +54,12 @@ pub(super) fn tell_on<H: Handler>(
     turn: &mut Turn<'_>,
     (slot, generation): (u32, u32),
 ) -> Result<(), Failure> {
-    let effects = turn.env.effects.len();
+    let effects = turn.env.kit.effects.len();
     let name = event.name();
     let mut out = Outbox::new(side, core, output, turn.env.reborrow(), slot, generation);
     let told = tell(handler, event, &mut out);
     if let Err(failure) = &told {
-        turn.env.effects.truncate(effects);
+        turn.env.kit.effects.truncate(effects);
         failure.log(name);
     }
     told

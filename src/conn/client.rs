@@ -47,7 +47,7 @@ impl<H: Handler> Connection<H> {
         if self.phase == Phase::Active
             && let Role::WebSocket(role) = &mut self.role
         {
-            role.ping(turn.env.now, &mut self.output);
+            role.ping(turn.env.round.now, &mut self.output);
         }
     }
 

@@ -36,10 +36,9 @@ use crate::asgi::groups::Publication;
 use crate::asgi::handle::{Address, ScopeCommand};
 use crate::asgi::order;
 use crate::asgi::outbox::{ScopeCore, Side};
-use crate::asgi::{App, Event, Flow, Handler, Outbox, SendError, State};
+use crate::asgi::{App, Event, Flow, Handler, Outbox, SendError};
 use crate::bytes::input::Input;
 use crate::bytes::output::{Output, SharedBytes};
-use crate::http::head::FieldSpan;
 
 use call::Failure;
 use ends::Ends;
@@ -70,10 +69,6 @@ const SECURE: bool = false;
 pub struct Turn<'e> {
     /// What applications may need of the world.
     pub env: Env<'e>,
-    /// A list for the fields of a head, used again and again.
-    pub fields: &'e mut Vec<FieldSpan>,
-    /// What the lifespan set.
-    pub state: &'e State,
     /// Who watches.
     pub observer: Option<&'e mut dyn Observer>,
     /// What this connection may still do in this turn; begin with [`TURN_BUDGET`].
@@ -177,7 +172,7 @@ impl<H: Handler> Connection<H> {
             phase: Phase::Active,
             // The deadline for the first head starts at accept, before the first byte: a peer
             // that never says anything must not stay.
-            role: Role::Http(HttpRole::new(after(env.now, env.config.head_timeout))),
+            role: Role::Http(HttpRole::new(after(env.round.now, env.round.config.head_timeout))),
             room: None,
             core: ScopeCore::default(),
             input: Input::default(),
@@ -211,9 +206,9 @@ impl<H: Handler> Connection<H> {
         }
         if self.input.is_empty() {
             let used = self.pump(app, bytes, turn);
-            self.input.keep(&bytes[used..], turn.env.pool);
+            self.input.keep(&bytes[used..], &mut turn.env.kit.pool);
         } else {
-            self.input.keep(bytes, turn.env.pool);
+            self.input.keep(bytes, &mut turn.env.kit.pool);
             self.pump_input(app, turn);
         }
     }
@@ -308,12 +303,12 @@ impl<H: Handler> Connection<H> {
         if self.phase != Phase::Active || !role.is_open() {
             return Delivered::NotOpen;
         }
-        if self.output.len() > turn.env.config.high_water {
+        if self.output.len() > turn.env.round.config.high_water {
             return Delivered::Full;
         }
         let bytes: SharedBytes = match role.side.deflater() {
             None => Arc::clone(publication) as SharedBytes,
-            Some(deflater) => publication.frame_for(deflater, turn.env.deflate),
+            Some(deflater) => publication.frame_for(deflater, &mut turn.env.kit.deflate),
         };
         self.output.share(&bytes);
         Delivered::Queued
@@ -321,7 +316,7 @@ impl<H: Handler> Connection<H> {
 
     /// The deadline may have passed.
     pub fn time<A: App<Handler = H>>(&mut self, app: &A, turn: &mut Turn<'_>) {
-        let now = turn.env.now;
+        let now = turn.env.round.now;
         if self.phase == Phase::Lingering {
             if self.lingering.as_ref().is_none_or(|linger| now >= linger.until) {
                 self.phase = Phase::Ended;
@@ -333,7 +328,7 @@ impl<H: Handler> Connection<H> {
             self.tell_scope(Event::Timer, turn);
         }
         if let Some(since) = self.write_blocked.as_ref().map(|blocked| blocked.since)
-            && now >= after(since, turn.env.config.write_timeout)
+            && now >= after(since, turn.env.round.config.write_timeout)
         {
             self.set_cause(Cause::DeadlinePassed(Deadline::Write));
             self.abort(turn);
@@ -345,7 +340,7 @@ impl<H: Handler> Connection<H> {
                 Role::WebSocket(_) => self.websocket_time(turn),
             }
         }
-        if self.has_work(turn.env.config) {
+        if self.has_work(&turn.env.round.config) {
             self.run(app, turn);
         }
     }
@@ -383,7 +378,7 @@ impl<H: Handler> Connection<H> {
         }
         self.set_cause(Cause::Shutdown);
         self.scope_lost(turn);
-        self.input.clear(turn.env.pool);
+        self.input.clear(&mut turn.env.kit.pool);
         self.phase = Phase::Ended;
     }
 
@@ -393,7 +388,7 @@ impl<H: Handler> Connection<H> {
         self.scope_lost(turn);
         let (last_pong, round_trip, code_sent) = match &self.role {
             Role::Http(_) => (None, None, None),
-            Role::WebSocket(role) => role.record(turn.env.now),
+            Role::WebSocket(role) => role.record(turn.env.round.now),
         };
         let record = Record {
             cause: self.cause.unwrap_or(Cause::PeerClosed),
@@ -445,7 +440,7 @@ impl<H: Handler> Connection<H> {
     fn pump_input<A: App<Handler = H>>(&mut self, app: &A, turn: &mut Turn<'_>) {
         let (mut bytes, start) = self.input.take();
         let used = self.pump(app, &mut bytes[start..], turn);
-        self.input.restore(bytes, start + used, turn.env.pool);
+        self.input.restore(bytes, start + used, &mut turn.env.kit.pool);
     }
 
     /// In lingering, counts bytes that are dropped; false if the connection serves no more.

@@ -14,6 +14,24 @@ impl<H: Handler> Connection<H> {
         self.phase == Phase::Ended
     }
 
+    /// Is it at rest: nothing waits in either direction, nobody pauses, owes an answer or holds a
+    /// handle? Only bytes of the peer or the deadline can bring anything then, and as long as it is
+    /// quiet after each turn, its deadline moves back only.
+    #[inline(always)]
+    pub fn is_quiet(&self) -> bool {
+        self.phase == Phase::Active
+            && self.output.is_empty()
+            && self.input.is_empty()
+            && !(self.stalled | self.eof | self.drain_due)
+            && self.write_blocked.is_none()
+            && self.unread_since.is_none()
+            && self.core.is_quiet()
+            && match &self.role {
+                Role::Http(role) => role.is_quiet(),
+                Role::WebSocket(role) => role.is_quiet(),
+            }
+    }
+
     /// Is there something to do that no event of the socket will announce?
     #[inline]
     pub fn has_work(&self, config: &Config) -> bool {

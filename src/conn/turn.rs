@@ -33,23 +33,24 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Ends the turn: writes what is queued, settles what follows from it, and gives back what is
-    /// not needed between turns.
+    /// not needed between turns. Tells whether the connection is quiet then.
     #[inline(always)]
-    pub fn end_turn(&mut self, loan: &mut Loan<H>, turn: &mut Turn<'_>) {
-        self.flush(turn);
-        self.output.give_back(&mut loan.output, turn.env.pool);
+    pub fn end_turn(&mut self, loan: &mut Loan<H>, turn: &mut Turn<'_>) -> bool {
+        self.write(turn);
+        let quiet = self.is_quiet();
+        if !quiet {
+            self.settle_turn(turn);
+        }
+        self.output.give_back(&mut loan.output, &mut turn.env.kit.pool);
         if let Some(room) = self.room.take() {
             loan.room = Some(room);
         }
-        if let Some(cell) = &self.core.cell {
-            cell.set_queued(self.output.len());
-        }
-        self.note_reading(turn.env.now, turn.env.config);
+        quiet
     }
 
     /// Writes what is queued.
     #[inline(always)]
-    pub(super) fn flush(&mut self, turn: &mut Turn<'_>) {
+    fn write(&mut self, turn: &mut Turn<'_>) {
         // [6455-6.1-5]
         if !self.output.is_empty()
             && self.core.broken.is_none()
@@ -57,6 +58,18 @@ impl<H: Handler> Connection<H> {
         {
             self.core.broken = Some(error.kind());
         }
+    }
+
+    /// What follows from a turn, for a connection that is not quiet after it.
+    fn settle_turn(&mut self, turn: &mut Turn<'_>) {
+        self.settle_written(turn);
+        if let Some(cell) = &self.core.cell {
+            cell.set_queued(self.output.len());
+        }
+        self.note_reading(turn.env.round.now, &turn.env.round.config);
+    }
+
+    fn settle_written(&mut self, turn: &mut Turn<'_>) {
         if self.core.is_lost() {
             return self.give_up(turn);
         }
@@ -65,7 +78,7 @@ impl<H: Handler> Connection<H> {
             && self.output.is_empty()
         {
             self.phase = if linger && !self.eof {
-                let until = turn.env.now + LINGER;
+                let until = turn.env.round.now + LINGER;
                 // [6455-7.1.1-1]
                 self.lingering = Some(Box::new(Lingering { until, left: LINGER_BYTES }));
                 Phase::Lingering
@@ -85,9 +98,8 @@ impl<H: Handler> Connection<H> {
         self.abort(turn);
     }
 
-    /// After a flush: how long has the peer taken nothing? Is a `Drain` due?
-    #[inline(always)]
-    pub(super) fn note_written(&mut self, turn: &mut Turn<'_>) {
+    /// After a write: how long has the peer taken nothing? Is a `Drain` due?
+    fn note_written(&mut self, turn: &mut Turn<'_>) {
         if self.output.is_empty() {
             self.write_blocked = None;
         } else {
@@ -95,18 +107,18 @@ impl<H: Handler> Connection<H> {
             match &mut self.write_blocked {
                 Some(blocked) if blocked.written == written => {}
                 blocked => {
-                    *blocked = Some(Box::new(WriteBlocked { since: turn.env.now, written }));
+                    *blocked = Some(Box::new(WriteBlocked { since: turn.env.round.now, written }));
                 }
             }
         }
-        if self.phase == Phase::Active && self.output.len() <= turn.env.config.low_water {
+        if self.phase == Phase::Active && self.output.len() <= turn.env.round.config.low_water {
             let for_handles = self.core.cell.as_ref().is_some_and(|cell| cell.drain_is_due());
             if self.core.full || for_handles {
                 self.drain_due = true;
             }
         }
         if let Role::WebSocket(role) = &mut self.role {
-            role.note_written(self.output.is_empty(), turn.env.now, turn.env.config);
+            role.note_written(self.output.is_empty(), turn.env.round.now, &turn.env.round.config);
         }
     }
 
@@ -120,8 +132,7 @@ impl<H: Handler> Connection<H> {
 
     /// Notes when we stop reading and moves the peer's deadlines when we begin again: what it
     /// could not send it is not late with.
-    #[inline(always)]
-    pub(super) fn note_reading(&mut self, now: Instant, config: &Config) {
+    fn note_reading(&mut self, now: Instant, config: &Config) {
         let reads = self.wants_read(config);
         match (reads, self.unread_since) {
             (false, None) => self.unread_since = Some(now),
@@ -140,7 +151,7 @@ impl<H: Handler> Connection<H> {
     /// Looks whether one more unit of work is allowed; else notes that bytes wait.
     #[inline]
     pub(super) fn may_proceed(&mut self, cost: u32, turn: &mut Turn<'_>) -> bool {
-        if *turn.budget < cost || !self.takes_input(turn.env.config) {
+        if *turn.budget < cost || !self.takes_input(&turn.env.round.config) {
             self.stalled = true;
             return false;
         }

@@ -52,6 +52,8 @@ enum Beat {
     /// No ping will be sent: it is not open, or pings are off.
     #[default]
     None,
+    /// The first ping is due at this time, which the worker was not told yet.
+    First(Instant),
     /// The next ping is due at this time.
     Next(Instant),
     /// A ping was sent at this time and waits in our queue. The deadline for its pong starts
@@ -64,7 +66,11 @@ enum Beat {
 impl Heartbeat {
     /// For a WebSocket that opened just now.
     fn begin(now: Instant, config: &Config, random: u64) -> Self {
-        Self { number: random as u32 | 1, beat: Beat::next(now, config), answered: 0 }
+        let beat = match Beat::next(now, config) {
+            Beat::Next(due) => Beat::First(due),
+            other => other,
+        };
+        Self { number: random as u32 | 1, beat, answered: 0 }
     }
 }
 
@@ -111,9 +117,9 @@ impl<H> WebSocketRole<H> {
             handler: Some(handler),
             side: WebSocketSide::of_client(keys, deflater),
             receiver: Receiver::of_client(agreed.map(|a| Box::new(Inflater::new(a.server)))),
-            heartbeat: Heartbeat::begin(env.now, env.config, env.random),
+            heartbeat: Heartbeat::begin(env.round.now, &env.round.config, env.round.random),
             close_due: None,
-            control: (env.now, 0),
+            control: (env.round.now, 0),
         }
     }
 
@@ -137,6 +143,15 @@ impl<H> WebSocketRole<H> {
         self.side.order() == order::WebSocket::Open
     }
 
+    /// Is it open, between two messages, with no ping on its way and no memory held?
+    #[inline(always)]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.side.is_quiet()
+            && self.receiver.is_quiet()
+            && self.close_due.is_none()
+            && matches!(self.heartbeat.beat, Beat::Next(_) | Beat::None)
+    }
+
     pub(super) fn takes_input(&self, paused: bool) -> bool {
         match self.side.order() {
             order::WebSocket::Open => !paused,
@@ -149,14 +164,14 @@ impl<H> WebSocketRole<H> {
     pub(super) fn deadline(&self, unread: bool) -> Option<Instant> {
         // While we do not read no pong can come: its deadline stands still.
         let beat = match self.heartbeat.beat {
-            Beat::Next(due) | Beat::Awaited(due) if !unread => Some(due),
+            Beat::First(due) | Beat::Next(due) | Beat::Awaited(due) if !unread => Some(due),
             _ => None,
         };
         [beat, self.close_due, self.side.context_deadline()].into_iter().flatten().min()
     }
 
     pub(super) fn shift_deadlines(&mut self, pause: Duration) {
-        if let Beat::Next(at) | Beat::Awaited(at) = &mut self.heartbeat.beat {
+        if let Beat::First(at) | Beat::Next(at) | Beat::Awaited(at) = &mut self.heartbeat.beat {
             *at = after(*at, pause);
         }
     }
@@ -164,8 +179,13 @@ impl<H> WebSocketRole<H> {
     /// After a flush: a ping that has left starts the deadline for its pong.
     #[inline]
     pub(super) fn note_written(&mut self, all: bool, now: Instant, config: &Config) {
-        if all && let Beat::Queued(_) = self.heartbeat.beat {
-            self.heartbeat.beat = Beat::Awaited(after(now, config.ping_timeout));
+        match self.heartbeat.beat {
+            Beat::Queued(_) if all => {
+                self.heartbeat.beat = Beat::Awaited(after(now, config.ping_timeout));
+            }
+            // The worker asks for the deadline after this turn.
+            Beat::First(due) => self.heartbeat.beat = Beat::Next(due),
+            _ => {}
         }
     }
 
@@ -221,7 +241,7 @@ impl<H: Handler> Connection<H> {
 
     /// Uses bytes as frames until they are used up or the application must answer first.
     pub(super) fn pump_websocket(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
-        let limits = limits(turn.env.config);
+        let limits = limits(&turn.env.round.config);
         let mut used = self.tell_whole_messages(bytes, limits, turn);
         while used < bytes.len() && self.phase == Phase::Active && self.may_proceed(1, turn) {
             let Role::WebSocket(role) = &mut self.role else { break };
@@ -278,7 +298,7 @@ impl<H: Handler> Connection<H> {
             let effects = out.effects();
             told = call::tell(handler, Event::WebSocketReceive(message), &mut out);
             if let Err(failure) = &told {
-                turn.env.effects.truncate(effects);
+                turn.env.kit.effects.truncate(effects);
                 failure.log("websocket.receive");
                 break;
             }
@@ -326,9 +346,9 @@ impl<H: Handler> Connection<H> {
         let WebSocketRole { handler, side, receiver, .. } = &mut **role;
         let mut plain = Gather::default();
         let message = if arrived.is_compressed() {
-            plain = turn.env.deflate.take_plain();
-            let limits = limits(turn.env.config);
-            receiver.inflate(bytes, arrived, limits, turn.env.deflate, &mut plain)
+            plain = turn.env.kit.deflate.take_plain();
+            let limits = limits(&turn.env.round.config);
+            receiver.inflate(bytes, arrived, limits, &mut turn.env.kit.deflate, &mut plain)
         } else {
             receiver.lend(bytes, arrived)
         };
@@ -354,9 +374,9 @@ impl<H: Handler> Connection<H> {
             }
             _ => Ok(()),
         };
-        receiver.release(arrived, turn.env.pool);
+        receiver.release(arrived, &mut turn.env.kit.pool);
         if arrived.is_compressed() {
-            turn.env.deflate.give_back_plain(plain);
+            turn.env.kit.deflate.give_back_plain(plain);
         }
         match told {
             Ok(()) | Err(Failure::Closed) => self.settle_websocket(turn),
@@ -366,7 +386,7 @@ impl<H: Handler> Connection<H> {
 
     /// RFC 6455 §5.5.3: a pong has the payload of the ping it answers.
     fn answer_ping(&mut self, payload: &[u8], turn: &mut Turn<'_>) {
-        let (now, config) = (turn.env.now, turn.env.config);
+        let (now, config) = (turn.env.round.now, &turn.env.round.config);
         let Role::WebSocket(role) = &mut self.role else { return };
         if !role.count_control(now, config) {
             return self.websocket_failed(Error::TooManyControlFrames, turn);
@@ -381,7 +401,7 @@ impl<H: Handler> Connection<H> {
     }
 
     fn note_pong(&mut self, payload: &[u8], turn: &mut Turn<'_>) {
-        let (now, config) = (turn.env.now, turn.env.config);
+        let (now, config) = (turn.env.round.now, &turn.env.round.config);
         let Some(role) = self.websocket() else { return };
         // What we asked for is no flood.
         if !role.pong(payload, now, config) && !role.count_control(now, config) {
@@ -525,7 +545,8 @@ impl<H: Handler> Connection<H> {
 
     /// The WebSocket was accepted just now.
     fn opened(&mut self, turn: &mut Turn<'_>) {
-        let heartbeat = Heartbeat::begin(turn.env.now, turn.env.config, turn.env.random);
+        let heartbeat =
+            Heartbeat::begin(turn.env.round.now, &turn.env.round.config, turn.env.round.random);
         if let Some(role) = self.websocket() {
             role.heartbeat = heartbeat;
         }
@@ -555,7 +576,8 @@ impl<H: Handler> Connection<H> {
                 self.close(Cause::AppClosed, linger);
             }
             order::WebSocket::CloseSent if role.close_due.is_none() => {
-                role.close_due = Some(after(turn.env.now, turn.env.config.close_timeout));
+                role.close_due =
+                    Some(after(turn.env.round.now, turn.env.round.config.close_timeout));
                 role.heartbeat.beat = Beat::None;
                 let code = role.side.sent_code();
                 self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
@@ -583,7 +605,7 @@ impl<H: Handler> Connection<H> {
 
     /// A deadline of WebSocket may have passed.
     pub(super) fn websocket_time(&mut self, turn: &mut Turn<'_>) {
-        let (now, config) = (turn.env.now, turn.env.config);
+        let (now, config) = (turn.env.round.now, &turn.env.round.config);
         let unread = self.unread_since.is_some();
         let Role::WebSocket(role) = &mut self.role else { return };
         if role.side.context_deadline().is_some_and(|due| now >= due)
@@ -608,7 +630,7 @@ impl<H: Handler> Connection<H> {
                 let cause = Cause::DeadlinePassed(Deadline::Pong);
                 self.fail(close::INTERNAL_ERROR, "no pong in time", cause, turn);
             }
-            Beat::Next(due) if now >= due => {
+            Beat::First(due) | Beat::Next(due) if now >= due => {
                 role.heartbeat.beat = Beat::None;
                 if role.ping(now, &mut self.output) {
                     self.trace(turn, &Trace::PingSent);
@@ -620,7 +642,7 @@ impl<H: Handler> Connection<H> {
 
     /// The server is ending: RFC 6455 §7.4.1, 1001 "going away".
     pub(super) fn websocket_shutdown(&mut self, turn: &mut Turn<'_>) {
-        let code = turn.env.config.shutdown_code;
+        let code = turn.env.round.config.shutdown_code;
         let Role::WebSocket(role) = &mut self.role else { return };
         match role.side.order() {
             order::WebSocket::Open => {

@@ -81,7 +81,7 @@ impl<H: Handler> Lifespan<H> {
     }
 
     pub(crate) fn time(&mut self, env: &mut Env<'_>) {
-        if self.core.timer.is_some_and(|due| env.now >= due) {
+        if self.core.timer.is_some_and(|due| env.round.now >= due) {
             self.core.timer = None;
             self.tell(Event::Timer, env);
         }

@@ -38,6 +38,16 @@ pub(crate) struct Readiness {
     pub(crate) error: bool,
 }
 
+impl Readiness {
+    /// It is ready for these, too.
+    pub(crate) fn add(&mut self, news: Readiness) {
+        self.readable |= news.readable || news.read_closed;
+        self.writable |= news.writable;
+        self.read_closed |= news.read_closed;
+        self.error |= news.error;
+    }
+}
+
 /// A connected socket.
 pub(crate) trait Stream {
     /// Reads; `WouldBlock` if nothing is there, 0 at the peer's end.

@@ -297,6 +297,12 @@ impl Receiver {
         }
     }
 
+    /// Is it between two messages, and holds no memory?
+    #[inline(always)]
+    pub fn is_quiet(&self) -> bool {
+        self.arriving.is_none() && self.inflater.as_ref().is_none_or(|own| own.bytes_held() == 0)
+    }
+
     /// Bytes of memory held.
     pub fn bytes_held(&self) -> usize {
         let history = self.inflater.as_ref().map_or(0, |inflater| inflater.bytes_held());

@@ -149,7 +149,7 @@ struct Bench<A: App> {
 impl<A: App> Bench<A> {
     fn run(&mut self, row: &Row, pieces: &[&[u8]], behind: bool, how: &str) -> Result<(), String> {
         self.rig.connect();
-        self.rig.effects.clear();
+        self.rig.kit.effects.clear();
         self.told.lock().unwrap().clear();
         for piece in pieces {
             self.rig.feed(piece);

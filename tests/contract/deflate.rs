@@ -345,7 +345,7 @@ fn a_bomb_is_1009_and_costs_the_limit() {
     rig.feed(&frame(0xc2, &bomb));
     assert_eq!(close_code(&mut rig), 1009);
     // What it was inflated into is no larger than the limit and a block.
-    let held = rig.engines.take_plain().bytes_held();
+    let held = rig.kit.deflate.take_plain().bytes_held();
     assert!(held <= 2 * LIMIT, "{held}");
     assert!(!rig.is_open() || rig.conn().bytes_held() <= LIMIT);
 }
@@ -418,9 +418,9 @@ fn a_publication_is_compressed_once_for_all_with_the_same_window() {
         // Before, between and after it the member says something of its own.
         for own in [true, false, true, true, false, false, true] {
             if own {
-                let before = rig.engines.compressions();
+                let before = rig.kit.deflate.compressions();
                 echo(&mut rig, &mut peer, message.as_bytes());
-                compressions += rig.engines.compressions() - before;
+                compressions += rig.kit.deflate.compressions() - before;
             } else {
                 rig.publish_to_it(&published);
                 let (first, payload) = sent(&mut rig);
@@ -435,17 +435,17 @@ fn a_publication_is_compressed_once_for_all_with_the_same_window() {
         assert_eq!(sent(&mut rig), (0x81, message.clone().into_bytes()));
     }
     assert_eq!(compressions, 40 * 4);
-    let for_publications = rig.engines.compressions() - compressions;
+    let for_publications = rig.kit.deflate.compressions() - compressions;
     assert_eq!(for_publications, 2, "once for each size of window, 120 times sent");
     // One that would not shrink is tried once.
     let plain =
         publication(&String::from_utf8(noise(200).iter().map(|b| b % 95 + 32).collect()).unwrap());
-    let before = rig.engines.compressions();
+    let before = rig.kit.deflate.compressions();
     for _ in 0..10 {
         rig.connect();
         rig.answer(&upgrade_with("permessage-deflate"));
         rig.publish_to_it(&plain);
         sent(&mut rig);
     }
-    assert_eq!(rig.engines.compressions(), before + 1);
+    assert_eq!(rig.kit.deflate.compressions(), before + 1);
 }

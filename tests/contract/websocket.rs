@@ -158,7 +158,7 @@ fn an_error_in_the_connect_event_takes_the_accept_back() {
     }));
     let sent = rig.answer(&upgrade("/"));
     assert!(sent.starts_with("HTTP/1.1 500 ") && !sent.contains("101"), "{sent}");
-    assert!(rig.effects.is_empty(), "and the join with it");
+    assert!(rig.kit.effects.is_empty(), "and the join with it");
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_million_empty_fragments_and_a_ping_flood_are_stopped() {
         fed += 1000;
         if rig.is_open() {
             assert!(rig.conn().bytes_held() < 256 * 1024);
-            assert!(rig.conn().wants_read(&rig.config));
+            assert!(rig.conn().wants_read(&rig.round.config));
             if told(&log).iter().any(|line| line.starts_with("disconnect")) {
                 break;
             }

@@ -7,18 +7,15 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use oneport::asgi::env::{Effect, Env};
+use oneport::asgi::env::{Env, Kit, Round};
 use oneport::asgi::groups::{Parcel, Publication};
 use oneport::asgi::handle::{Command, Mailbox};
 use oneport::bytes::output::Sink;
-use oneport::bytes::pool::Pool;
 use oneport::conn::record::Record;
 use oneport::conn::{
     Addresses, Compression, Connection, Delivered, Loan, Local, TURN_BUDGET, Turn,
 };
 use oneport::http::date::Prefab;
-use oneport::http::head::FieldSpan;
-use oneport::ws::deflate::Engines;
 use oneport::ws::mask::Keys;
 use oneport::{App, Config, Event, Flow, Groups, LifespanScope, Message, Scope, State};
 
@@ -66,7 +63,6 @@ impl Sink for Peer {
 struct Parts<'a, A: App> {
     conn: &'a mut Option<Connection<A::Handler>>,
     app: &'a A,
-    config: &'a Config,
     loan: &'a mut Loan<A::Handler>,
     turn: Turn<'a>,
 }
@@ -74,20 +70,12 @@ struct Parts<'a, A: App> {
 /// One connection with all that it borrows.
 pub struct Rig<A: App> {
     pub app: A,
-    pub config: Config,
+    pub round: Round,
+    pub kit: Kit,
     pub peer: Peer,
-    pub now: Instant,
-    pub effects: Vec<Effect>,
     conn: Option<Connection<A::Handler>>,
     generation: u32,
-    prefab: Prefab,
-    pool: Pool,
-    pub engines: Engines,
-    fields: Vec<FieldSpan>,
-    state: State,
     mailbox: Arc<TestMailbox>,
-    shared_mailbox: Arc<dyn Mailbox>,
-    groups: Groups,
     loan: Loan<A::Handler>,
     read: Vec<u8>,
     pub record: Option<Record>,
@@ -103,22 +91,23 @@ impl<A: App> Rig<A> {
         let groups = Groups::default();
         let shared_mailbox = Arc::clone(&mailbox) as Arc<dyn Mailbox>;
         groups.connect(vec![Arc::clone(&shared_mailbox)]);
+        let round = Round {
+            now: Instant::now(),
+            random: 42,
+            config: Arc::new(config),
+            prefab: Prefab::new(None, false),
+            state: State::default(),
+            mailbox: shared_mailbox,
+            groups,
+        };
         let mut rig = Self {
             app,
-            prefab: Prefab::new(None, false),
-            config,
+            round,
+            kit: Kit::default(),
             peer: Peer { got: Vec::new(), room: usize::MAX, writes: 0, error: None },
-            now: Instant::now(),
-            effects: Vec::new(),
             conn: None,
             generation: 0,
-            pool: Pool::default(),
-            engines: Engines::default(),
-            fields: Vec::new(),
-            state: State::default(),
             mailbox,
-            shared_mailbox,
-            groups,
             loan: Loan::new(64 * 1024),
             read: vec![0; 64 * 1024],
             record: None,
@@ -129,8 +118,8 @@ impl<A: App> Rig<A> {
 
     /// With Date and Server fields, as a real server sends them.
     pub fn with_fields(mut self) -> Self {
-        self.prefab = Prefab::new(Some("oneport"), true);
-        self.prefab.refresh(SystemTime::now());
+        self.round.prefab = Prefab::new(Some("oneport"), true);
+        self.round.prefab.refresh(SystemTime::now());
         self
     }
 
@@ -173,23 +162,9 @@ impl<A: App> Rig<A> {
         Parts {
             conn: &mut self.conn,
             app: &self.app,
-            config: &self.config,
             loan: &mut self.loan,
             turn: Turn {
-                env: Env {
-                    now: self.now,
-                    random: 42,
-                    config: &self.config,
-                    prefab: &self.prefab,
-                    sink: &mut self.peer,
-                    pool: &mut self.pool,
-                    deflate: &mut self.engines,
-                    mailbox: &self.shared_mailbox,
-                    groups: &self.groups,
-                    effects: &mut self.effects,
-                },
-                fields: &mut self.fields,
-                state: &self.state,
+                env: Env { round: &self.round, kit: &mut self.kit, sink: &mut self.peer },
                 observer: None,
                 budget,
             },
@@ -201,8 +176,7 @@ impl<A: App> Rig<A> {
         let mut first = Some(then);
         loop {
             let mut budget = 0;
-            let Parts { conn: Some(conn), app, config, loan, mut turn } = self.parts(&mut budget)
-            else {
+            let Parts { conn: Some(conn), app, loan, mut turn } = self.parts(&mut budget) else {
                 return;
             };
             conn.begin_turn(loan);
@@ -214,7 +188,7 @@ impl<A: App> Rig<A> {
             if conn.is_ended() {
                 return self.end();
             }
-            if !conn.has_work(config) {
+            if !conn.has_work(&turn.env.round.config) {
                 return;
             }
         }
@@ -226,7 +200,7 @@ impl<A: App> Rig<A> {
         let mut fed = 0;
         while fed < bytes.len() {
             let Some(conn) = &mut self.conn else { break };
-            if !conn.wants_read(&self.config) {
+            if !conn.wants_read(&self.round.config) {
                 break;
             }
             let rest = &bytes[fed..];
@@ -266,15 +240,16 @@ impl<A: App> Rig<A> {
 
     /// Time goes by: every deadline on the way is told.
     pub fn advance(&mut self, by: Duration) {
-        let end = self.now + by;
-        while let Some(due) = self.conn.as_ref().and_then(|conn| conn.deadline(&self.config)) {
+        let end = self.round.now + by;
+        while let Some(due) = self.conn.as_ref().and_then(|conn| conn.deadline(&self.round.config))
+        {
             if due > end {
                 break;
             }
-            self.now = self.now.max(due);
+            self.round.now = self.round.now.max(due);
             self.turn(|conn, app, turn| conn.time(app, turn));
         }
-        self.now = end;
+        self.round.now = end;
     }
 
     /// The peer takes this much more.

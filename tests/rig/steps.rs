@@ -180,7 +180,7 @@ impl<A: App> Bench<A> {
 
     /// The connection reads what it wants of what the network has.
     fn settle(&mut self) {
-        while self.rig.is_open() && self.rig.conn().wants_read(&self.rig.config) {
+        while self.rig.is_open() && self.rig.conn().wants_read(&self.rig.round.config) {
             if self.waiting.is_empty() {
                 if self.ended {
                     self.rig.eof();
@@ -200,21 +200,21 @@ impl<A: App> Bench<A> {
             let held = self.rig.conn().bytes_held();
             assert!(held <= MOST_HELD, "{held} bytes are held");
         }
-        self.rig.effects.clear();
+        self.rig.kit.effects.clear();
     }
 
     /// Time goes by; after each deadline the connection reads what it wants.
     fn advance(&mut self, by: Duration) {
-        let end = self.rig.now + by;
+        let end = self.rig.round.now + by;
         while self.rig.is_open()
-            && let Some(due) = self.rig.conn().deadline(&self.rig.config)
+            && let Some(due) = self.rig.conn().deadline(&self.rig.round.config)
             && due <= end
         {
-            let step = due.saturating_duration_since(self.rig.now);
+            let step = due.saturating_duration_since(self.rig.round.now);
             self.rig.advance(step);
             self.settle();
         }
-        let rest = end.saturating_duration_since(self.rig.now);
+        let rest = end.saturating_duration_since(self.rig.round.now);
         self.rig.advance(rest);
     }
 

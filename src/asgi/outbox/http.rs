@@ -98,7 +98,7 @@ impl HttpSide {
     ) -> Result<(), SendError> {
         if self.order == Http::AwaitStart && !self.unread && body.len() <= COPY_UP_TO {
             let mark = output.mark();
-            if self.sender.whole(output.tail(), env.prefab, status, headers, body) {
+            if self.sender.whole(output.tail(), &env.round.prefab, status, headers, body) {
                 // As the law has it: start, then the last piece of the body.
                 self.order = Http::Done;
                 self.mark = Some(mark);
@@ -252,7 +252,7 @@ impl HttpSide {
         let Some(next) = self.step(HttpStep::Start, "http.response.start")? else { return Ok(()) };
         let mark = output.mark();
         if let Err(invalid) =
-            self.sender.start(output.tail(), env.prefab, status, headers, trailers)
+            self.sender.start(output.tail(), &env.round.prefab, status, headers, trailers)
         {
             output.truncate(mark);
             self.sender = Sender::new(self.request);

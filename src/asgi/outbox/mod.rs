@@ -108,6 +108,15 @@ impl ScopeCore {
         self.broken.is_some() || self.overrun
     }
 
+    /// Has the application asked for nothing, and is nothing owed to it?
+    #[inline(always)]
+    pub fn is_quiet(&self) -> bool {
+        !(self.paused | self.full | self.overrun)
+            && self.cell.is_none()
+            && self.timer.is_none()
+            && self.broken.is_none()
+    }
+
     /// The scope has ended: its handles miss from now on.
     pub fn end(&mut self) {
         if let Some(cell) = self.cell.take() {
@@ -236,8 +245,8 @@ impl<'a> Outbox<'a> {
         let cell = self.core.cell.get_or_insert_with(|| {
             let address =
                 Address { slot: self.slot, generation: self.generation, scope: self.core.number };
-            let config = self.env.config;
-            let mailbox = Arc::clone(self.env.mailbox);
+            let config = &self.env.round.config;
+            let mailbox = Arc::clone(&self.env.round.mailbox);
             Cell::new(mailbox, address, config.high_water, config.hard_limit)
         });
         Handle::new(cell)
@@ -281,7 +290,7 @@ impl<'a> Outbox<'a> {
     /// Asks for one [`Event::Timer`](super::Event::Timer) after this time. A scope has one
     /// timer; asking again moves it.
     pub fn wake_after(&mut self, duration: Duration) {
-        self.core.timer = Some(after(self.env.now, duration));
+        self.core.timer = Some(after(self.env.round.now, duration));
     }
 
     /// Joins a group: this WebSocket gets what is published there. Joining twice is joining
@@ -292,7 +301,7 @@ impl<'a> Outbox<'a> {
     /// its end.
     pub fn join(&mut self, group: &str) -> Result<(), SendError> {
         self.check_open("oneport.join")?;
-        self.env.effects.push(Effect::Join(group.into()));
+        self.env.kit.effects.push(Effect::Join(group.into()));
         Ok(())
     }
 
@@ -302,7 +311,7 @@ impl<'a> Outbox<'a> {
     /// As [`Outbox::join`].
     pub fn leave(&mut self, group: &str) -> Result<(), SendError> {
         self.check_open("oneport.leave")?;
-        self.env.effects.push(Effect::Leave(group.into()));
+        self.env.kit.effects.push(Effect::Leave(group.into()));
         Ok(())
     }
 
@@ -312,13 +321,13 @@ impl<'a> Outbox<'a> {
     /// different workers publish may overtake each other.
     pub fn publish<'m>(&mut self, group: &str, message: impl Into<Message<'m>>) -> Delivery {
         let publication = Arc::new(Publication::new(group, message.into()));
-        self.env.effects.push(Effect::Publish(Parcel::new(&publication)));
+        self.env.kit.effects.push(Effect::Publish(Parcel::new(&publication)));
         Delivery::new(&publication)
     }
 
     /// The server's groups, for publishing from elsewhere.
     pub fn groups(&self) -> Groups {
-        self.env.groups.clone()
+        self.env.round.groups.clone()
     }
 
     /// How long the peer took to answer our last ping (RFC 6455 §5.5.2); `None` before the
@@ -334,7 +343,7 @@ impl<'a> Outbox<'a> {
     pub fn last_pong(&self) -> Option<Duration> {
         match &self.side {
             Side::WebSocket(side) => {
-                side.last_pong.map(|at| self.env.now.saturating_duration_since(at))
+                side.last_pong.map(|at| self.env.round.now.saturating_duration_since(at))
             }
             _ => None,
         }
@@ -354,13 +363,13 @@ impl<'a> Outbox<'a> {
             && !side.is_held()
             && !self.core.paused
             && !self.core.is_lost()
-            && self.output.len() <= self.env.config.high_water
+            && self.output.len() <= self.env.round.config.high_water
     }
 
     /// How many effects wait for the callback's return.
     #[inline]
     pub(crate) fn effects(&self) -> usize {
-        self.env.effects.len()
+        self.env.kit.effects.len()
     }
 
     fn check_open(&self, event: &'static str) -> Result<(), SendError> {
@@ -378,7 +387,7 @@ impl<'a> Outbox<'a> {
     /// Looks at what is queued **before** a send, so one event of any size is always taken.
     #[inline]
     fn before_send(&mut self) -> Result<(), SendError> {
-        if self.output.len() <= self.env.config.high_water {
+        if self.output.len() <= self.env.round.config.high_water {
             return if self.core.broken.is_some() { Err(SendError::Closed) } else { Ok(()) };
         }
         self.before_send_when_full()
@@ -399,7 +408,7 @@ impl<'a> Outbox<'a> {
         {
             self.core.broken = Some(error.kind());
         }
-        self.core.overrun |= self.output.len() > self.env.config.hard_limit;
+        self.core.overrun |= self.output.len() > self.env.round.config.hard_limit;
         if self.core.broken.is_some() || self.core.overrun {
             return Err(SendError::Closed);
         }
@@ -408,7 +417,7 @@ impl<'a> Outbox<'a> {
 
     #[inline]
     fn flow(&mut self) -> Flow {
-        if self.output.len() > self.env.config.high_water {
+        if self.output.len() > self.env.round.config.high_water {
             self.core.full = true;
             Flow::Full
         } else {
@@ -441,7 +450,7 @@ fn put_large_payload(
     output: &mut Output,
     env: &mut Env<'_>,
 ) -> Result<(), SendError> {
-    if held.is_some() && payload.len() <= env.config.high_water {
+    if held.is_some() && payload.len() <= env.round.config.high_water {
         output.tail().extend_from_slice(payload);
         return Ok(());
     }

@@ -160,6 +160,15 @@ impl WebSocketSide {
         self.closing
     }
 
+    /// Is it open, with nothing held back and no compressor of its own?
+    #[inline(always)]
+    pub fn is_quiet(&self) -> bool {
+        self.order == WebSocket::Open
+            && self.closing == Closing::Open
+            && self.mark.is_none()
+            && self.special.as_ref().is_none_or(|_| self.bytes_held() == 0)
+    }
+
     /// The code of the Close that we sent, or 1005.
     pub fn sent_code(&self) -> u16 {
         if self.sent_code == 0 { close::NO_STATUS } else { self.sent_code }
@@ -235,7 +244,7 @@ impl WebSocketSide {
 
     /// Refuses the handshake with a response of the server's own.
     pub fn deny_by_server(&mut self, status: u16, body: &[u8], output: &mut Output, env: &Env<'_>) {
-        write_text(output.tail(), env.prefab, DENIAL, status, &[], body);
+        write_text(output.tail(), &env.round.prefab, DENIAL, status, &[], body);
         self.order = WebSocket::Denied;
     }
 
@@ -312,7 +321,7 @@ impl WebSocketSide {
             &handshake.accept,
             subprotocol,
             handshake.agreed.as_ref(),
-            env.prefab.server(),
+            env.round.prefab.server(),
             headers,
         ) {
             output.truncate(mark);
@@ -358,13 +367,12 @@ impl WebSocketSide {
         env: &mut Env<'_>,
     ) -> Result<(), SendError> {
         let Some(special) = &mut self.special else { return Ok(()) };
-        let mut packed = env.deflate.take_packed();
-        let length = special
-            .deflater
-            .as_mut()
-            .and_then(|deflater| deflater.deflate(message.as_bytes(), env.deflate, &mut packed));
+        let mut packed = env.kit.deflate.take_packed();
+        let length = special.deflater.as_mut().and_then(|deflater| {
+            deflater.deflate(message.as_bytes(), &mut env.kit.deflate, &mut packed)
+        });
         if length.is_some() {
-            special.compressed_at = Some(env.now);
+            special.compressed_at = Some(env.round.now);
         }
         let payload = length.map_or(message.as_bytes(), |length| &packed[..length]);
         let mask = special.keys.as_mut().map(|keys| keys.next_key());
@@ -379,7 +387,7 @@ impl WebSocketSide {
             frame::encode_header(output.tail(), header);
             put_payload(payload, &mut self.mark, core, output, env)
         };
-        env.deflate.give_back_packed(packed);
+        env.kit.deflate.give_back_packed(packed);
         sent
     }
 
@@ -419,7 +427,8 @@ impl WebSocketSide {
         let Some(next) = step else { return Ok(()) };
         let mark = output.mark();
         let mut denial = Sender::new(DENIAL);
-        if let Err(invalid) = denial.start(output.tail(), env.prefab, status, headers, false) {
+        if let Err(invalid) = denial.start(output.tail(), &env.round.prefab, status, headers, false)
+        {
             output.truncate(mark);
             return Err(invalid.into());
         }

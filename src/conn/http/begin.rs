@@ -60,7 +60,7 @@ impl<H: Handler> Connection<H> {
             // RFC 9110 §9.3.6: an origin server need not make tunnels; we do not.
             // [9110-9.3.6-1]
             (Target::Authority(_), _) => return self.refuse(Error::Connect, turn),
-            (_, Body::Length(length)) if length > turn.env.config.max_body => {
+            (_, Body::Length(length)) if length > turn.env.round.config.max_body => {
                 return self.refuse(Error::BodyTooLarge, turn);
             }
             (Target::Absolute { secure, authority, .. }, _) => {
@@ -70,12 +70,12 @@ impl<H: Handler> Connection<H> {
                     // [9110-7.4-1] [9110-7.4-2]
                     return self.refuse(Error::Misdirected, turn);
                 }
-                replace_host(turn.fields, head_bytes, authority);
+                replace_host(&mut turn.env.kit.fields, head_bytes, authority);
             }
             _ => {}
         }
         if framing.upgrade_websocket
-            && wants_websocket(version, Headers::new(head_bytes, turn.fields))
+            && wants_websocket(version, Headers::new(head_bytes, &mut turn.env.kit.fields))
         {
             self.begin_websocket(app, method, version, &target, &framing, head_bytes, turn);
             return 0;
@@ -107,10 +107,10 @@ impl<H: Handler> Connection<H> {
             raw_path: target.path(),
             query_string: target.query(),
             root_path: "",
-            headers: Headers::new(head_bytes, turn.fields),
+            headers: Headers::new(head_bytes, &mut turn.env.kit.fields),
             client: self.ends.client(),
             server: self.ends.server(),
-            state: turn.state,
+            state: &turn.env.round.state,
         });
         let called = call::guarded(|| exchange.handler = app.call(&scope));
         let has_handler = exchange.handler.is_some();
@@ -147,7 +147,7 @@ impl<H: Handler> Connection<H> {
             return 0;
         }
         let Role::Http(role) = &mut self.role else { return 0 };
-        role.body_began = turn.env.now;
+        role.body_began = turn.env.round.now;
         role.drained = 0;
         role.body_progress(turn);
         let Some(exchange) = &mut role.exchange else { return 0 };
@@ -185,12 +185,12 @@ impl<H: Handler> Connection<H> {
     ) where
         A: App<Handler = H>,
     {
-        let headers = Headers::new(head, turn.fields);
+        let headers = Headers::new(head, &mut turn.env.kit.fields);
         let accept = match handshake::check(method, version, framing, headers) {
             Ok(accept) => accept,
             Err(refusal) => return self.refuse_handshake(refusal, turn),
         };
-        let compression = match negotiate(headers, turn.env.config) {
+        let compression = match negotiate(headers, &turn.env.round.config) {
             Ok(compression) => compression,
             // [6455-9.1-1] [6455-4.2.1-7]
             Err(extension::Malformed) => {
@@ -208,12 +208,12 @@ impl<H: Handler> Connection<H> {
             headers,
             client: self.ends.client(),
             server: self.ends.server(),
-            state: turn.state,
+            state: &turn.env.round.state,
         });
         let role = match call::guarded(|| app.call(&scope)) {
             Ok(Some(handler)) => {
                 let offered = headers.get_all("sec-websocket-protocol");
-                WebSocketRole::new(handler, accept, offered, compression, turn.env.now)
+                WebSocketRole::new(handler, accept, offered, compression, turn.env.round.now)
             }
             // [6455-4.2.2-4]
             Ok(None) => return self.answer(404, &[], "not found\n", Cause::NotPersistent, turn),

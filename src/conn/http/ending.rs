@@ -65,7 +65,7 @@ impl<H: Handler> Connection<H> {
             let version = Version::Http11;
             // [9112-2.2-7] [9112-6.1-8] [9112-6.1-9] [9112-6.3-1] [9112-6.3-3]
             let request = Request { version, is_head, persist: false, te_trailers: false };
-            let (out, prefab) = (self.output.tail(), turn.env.prefab);
+            let (out, prefab) = (self.output.tail(), &turn.env.round.prefab);
             sender::write_text(out, prefab, request, status, extra, text.as_bytes());
         }
         if let Some(role) = self.http() {
@@ -143,10 +143,10 @@ impl<H: Handler> Connection<H> {
         if self.unread_since.is_some() {
             return;
         }
-        let now = turn.env.now;
+        let now = turn.env.round.now;
         let Some(role) = self.http() else { return };
         match role.due {
-            Due::Idle(since) if now >= after(since, turn.env.config.idle_timeout) => {
+            Due::Idle(since) if now >= after(since, turn.env.round.config.idle_timeout) => {
                 // [9112-9.5-2]
                 self.close(Cause::DeadlinePassed(Deadline::Idle), false)
             }

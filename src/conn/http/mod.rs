@@ -86,6 +86,13 @@ impl<H> HttpRole<H> {
         }
     }
 
+    /// Is it between two requests?
+    #[inline(always)]
+    pub(super) fn is_quiet(&self) -> bool {
+        // Before the first one another deadline stands, which may be later than the next.
+        self.cycle == Cycle::Idle && matches!(self.due, Due::Idle(_))
+    }
+
     pub(super) fn takes_input(&self, paused: bool) -> bool {
         match self.cycle {
             Cycle::Idle | Cycle::Head | Cycle::Draining => true,
@@ -138,14 +145,14 @@ impl<H> HttpRole<H> {
     #[cold]
     fn await_head(&mut self, turn: &Turn<'_>) {
         if let Due::Idle(_) = self.due {
-            self.due = Due::Head(after(turn.env.now, turn.env.config.head_timeout));
+            self.due = Due::Head(after(turn.env.round.now, turn.env.round.config.head_timeout));
         }
     }
 
     /// A piece of the body arrived: the next one is due in time, and the rate must be kept.
     fn body_progress(&mut self, turn: &Turn<'_>) {
-        let config = turn.env.config;
-        let next = after(turn.env.now, config.body_timeout);
+        let config = &turn.env.round.config;
+        let next = after(turn.env.round.now, config.body_timeout);
         let by_rate =
             self.receiver.received().saturating_mul(1000).checked_div(config.min_body_rate).map(
                 |millis| after(self.body_began, RATE_GRACE.max(Duration::from_millis(millis))),
@@ -206,9 +213,9 @@ impl<H: Handler> Connection<H> {
         if role.cycle == Cycle::Idle {
             role.step(Step::FirstByte);
         }
-        let config = turn.env.config;
+        let config = &turn.env.round.config;
         let limits = head::Limits { max_head: config.max_head, max_fields: config.max_fields };
-        match role.receiver.head(bytes, turn.fields, limits) {
+        match role.receiver.head(bytes, &mut turn.env.kit.fields, limits) {
             Ok(HeadStep::Head(head)) => {
                 let (head_bytes, rest) = bytes.split_at_mut(head.len);
                 head.len + self.begin_exchange(app, &head, head_bytes, rest, turn)
@@ -238,7 +245,7 @@ impl<H: Handler> Connection<H> {
             return 0;
         }
         let Role::Http(role) = &mut self.role else { return 0 };
-        let piece = match role.receiver.body(bytes, turn.env.config.max_body) {
+        let piece = match role.receiver.body(bytes, turn.env.round.config.max_body) {
             Ok(piece) => piece,
             Err(error) => {
                 self.refuse(error, turn);
@@ -268,7 +275,7 @@ impl<H: Handler> Connection<H> {
             return 0;
         }
         let Role::Http(role) = &mut self.role else { return 0 };
-        let Ok(piece) = role.receiver.body(bytes, turn.env.config.max_body) else {
+        let Ok(piece) = role.receiver.body(bytes, turn.env.round.config.max_body) else {
             self.close(Cause::BodyUnread, true);
             return bytes.len();
         };
@@ -277,7 +284,7 @@ impl<H: Handler> Connection<H> {
         role.drained = role.drained.saturating_add(piece.consumed as u32);
         if piece.end {
             role.step(Step::BodyComplete);
-            role.due = Due::Idle(turn.env.now);
+            role.due = Due::Idle(turn.env.round.now);
         } else if u64::from(role.drained) > DRAIN_BODY {
             self.close(Cause::BodyUnread, true);
         } else {

@@ -163,7 +163,7 @@ impl<H: Handler> Connection<H> {
             _ => 0,
         };
         if role.cycle == Cycle::Idle {
-            role.due = Due::Idle(turn.env.now);
+            role.due = Due::Idle(turn.env.round.now);
         }
         if turn.observer.is_some() {
             self.trace(turn, &Trace::ResponseComplete { status, persists });
@@ -187,7 +187,7 @@ impl<H: Handler> Connection<H> {
     pub(in crate::conn) fn pump_file(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else { return };
         let Some(mut body) = exchange.side.take_file() else { return };
-        if self.output.len() <= turn.env.config.low_water {
+        if self.output.len() <= turn.env.round.config.low_water {
             let piece = body.left.min(FILE_PIECE as u64);
             let read = (&mut body.file).take(piece).read_to_end(self.output.tail());
             match read {

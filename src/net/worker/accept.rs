@@ -13,7 +13,7 @@ use crate::net::world::{Readiness, World};
 impl<W: World, A: App> Worker<W, A> {
     /// Accepts who waits, up to a budget.
     pub(super) fn accept(&mut self) {
-        if self.accept_retry.is_some_and(|at| self.tools.now >= at) {
+        if self.accept_retry.is_some_and(|at| self.tools.round.now >= at) {
             self.accept_retry = None;
             self.acceptable = true;
         }
@@ -40,7 +40,7 @@ impl<W: World, A: App> Worker<W, A> {
 
     /// No new event will announce those who wait already: a deadline of our own does.
     pub(super) fn accept_failed(&mut self, error: &io::Error) {
-        self.accept_retry = Some(self.tools.now + ACCEPT_RETRY);
+        self.accept_retry = Some(self.tools.round.now + ACCEPT_RETRY);
         if is_out_of_descriptors(error) {
             log::warn!(
                 "cannot accept: no file descriptor left ({} connections on this worker); \
@@ -58,7 +58,7 @@ impl<W: World, A: App> Worker<W, A> {
             return log::warn!("a connection could not be watched: {error}");
         }
         let connections = self.stats.opened();
-        let max = self.tools.config.max_connections.unwrap_or(usize::MAX);
+        let max = self.tools.round.config.max_connections.unwrap_or(usize::MAX);
         let admitted = self.stats.admit(max);
         let mut budget = 0;
         // A fresh socket can be written to, and often the first bytes are there already; but
@@ -81,6 +81,7 @@ impl<W: World, A: App> Worker<W, A> {
             admitted,
             queued: false,
             shut: false,
+            quiet: false,
             armed: None,
             held: 0,
         };

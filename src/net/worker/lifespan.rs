@@ -52,11 +52,11 @@ impl<W: World, A: App> Worker<W, A> {
             self.world.wait(Some(timeout), &mut ready)?;
             self.begin_round();
             for event in ready.drain(..) {
-                self.note(event, &mut mails);
+                self.note(&event, &mut mails);
             }
             for mail in mails.drain(..) {
                 match mail {
-                    Mail::Shutdown if starting => self.ending = Some(self.tools.now),
+                    Mail::Shutdown if starting => self.ending = Some(self.tools.round.now),
                     Mail::Shutdown => {}
                     other => self.mail(other),
                 }
@@ -76,7 +76,7 @@ impl<W: World, A: App> Worker<W, A> {
         let mut turn = self.tools.turn(&mut sink, &mut budget);
         let result = then(lifespan, &mut turn.env);
         // A lifespan may publish; it cannot join.
-        if !self.tools.effects.is_empty() {
+        if !self.tools.kit.effects.is_empty() {
             self.apply_effects(LIFESPAN_KEY);
         }
         Some(result)

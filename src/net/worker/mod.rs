@@ -27,22 +27,25 @@ use super::slab::{Key, Slab};
 use super::stats::Stats;
 use super::timers::{Armed, Timers};
 use super::world::{Readiness, Ready, Stream, World};
-use crate::asgi::env::{Effect, Env, after};
+use crate::asgi::env::{Effect, Env, Kit, Round, after};
 use crate::asgi::groups::{Groups, Parcel};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, Config, State};
 use crate::bytes::output::Sink;
-use crate::bytes::pool::Pool;
 use crate::conn::call;
 use crate::conn::record::Record;
 use crate::conn::{Connection, Loan, TURN_BUDGET, Turn};
 use crate::groups::Table;
 use crate::http::date::Prefab;
-use crate::http::head::FieldSpan;
-use crate::ws::deflate::Engines;
 
 /// The buffer that every read goes to, unless a large message wants its own (bytes).
 const SCRATCH: usize = 64 * 1024;
+/// What nearly every event says of a socket that was written to already: that bytes came.
+const FRESH_BYTES: Readiness =
+    Readiness { readable: true, writable: true, read_closed: false, error: false };
+/// What is known of a socket that was read to its end and takes what is written.
+const AT_REST: Readiness =
+    Readiness { readable: false, writable: true, read_closed: false, error: false };
 /// Connections accepted in one turn of the loop.
 const ACCEPTS: usize = 64;
 /// How often that is done at the end of the server: for as many as the system lets wait.
@@ -68,6 +71,8 @@ struct Entry<S, H> {
     queued: bool,
     /// The writing side of the socket was shut.
     shut: bool,
+    /// After its last turn it was quiet, and its deadline is armed.
+    quiet: bool,
     armed: Armed,
     /// What the connection was last known to hold (bytes).
     held: usize,
@@ -75,37 +80,16 @@ struct Entry<S, H> {
 
 /// What a worker lends to its connections.
 struct Tools {
-    config: Arc<Config>,
-    prefab: Prefab,
-    pool: Pool,
-    deflate: Engines,
-    fields: Vec<FieldSpan>,
-    effects: Vec<Effect>,
-    state: State,
-    mailbox: Arc<dyn Mailbox>,
-    groups: Groups,
+    round: Round,
+    kit: Kit,
     observer: Option<LogObserver>,
-    now: Instant,
-    random: u64,
 }
 
 impl Tools {
+    #[inline]
     fn turn<'e>(&'e mut self, sink: &'e mut dyn Sink, budget: &'e mut u32) -> Turn<'e> {
         Turn {
-            env: Env {
-                now: self.now,
-                random: self.random,
-                config: &self.config,
-                prefab: &self.prefab,
-                sink,
-                pool: &mut self.pool,
-                deflate: &mut self.deflate,
-                mailbox: &self.mailbox,
-                groups: &self.groups,
-                effects: &mut self.effects,
-            },
-            fields: &mut self.fields,
-            state: &self.state,
+            env: Env { round: &self.round, kit: &mut self.kit, sink },
             observer: self.observer.as_mut().map(|observer| observer as _),
             budget,
         }
@@ -197,20 +181,16 @@ impl<W: World, A: App> Worker<W, A> {
         let prefab = Prefab::new(config.server_field.as_deref(), config.date_field);
         let observer =
             log::log_enabled!(log::Level::Debug).then_some(LogObserver { worker: number });
-        let tools = Tools {
+        let round = Round {
+            now: world.now(),
+            random: world.random(),
             prefab,
-            pool: Pool::default(),
-            deflate: Engines::default(),
-            fields: Vec::with_capacity(config.max_fields.min(128) + 1),
-            effects: Vec::new(),
             state: State::default(),
             mailbox: Arc::clone(&mailbox) as Arc<dyn Mailbox>,
             groups: common.groups.clone(),
-            observer,
-            now: world.now(),
-            random: world.random(),
             config,
         };
+        let tools = Tools { round, kit: Kit::default(), observer };
         Self {
             world,
             app: Arc::clone(&common.app),
@@ -234,7 +214,7 @@ impl<W: World, A: App> Worker<W, A> {
 
     /// The state that every scope finds.
     pub(crate) fn set_state(&mut self, state: State) {
-        self.tools.state = state;
+        self.tools.round.state = state;
     }
 
     /// Serves until it is told to end and has ended.
@@ -245,13 +225,14 @@ impl<W: World, A: App> Worker<W, A> {
             let timeout = self.timeout();
             self.world.wait(timeout, &mut ready)?;
             self.begin_round();
-            for event in ready.drain(..) {
+            for event in &ready {
                 self.note(event, &mut mails);
             }
             for mail in mails.drain(..) {
                 self.mail(mail);
             }
-            self.serve_run_again();
+            self.serve_ready(&ready);
+            ready.clear();
             self.accept();
             self.publish();
             self.expire();
@@ -265,7 +246,7 @@ impl<W: World, A: App> Worker<W, A> {
 
     fn is_over(&self) -> bool {
         let Some(deadline) = self.ending else { return false };
-        self.connections.len() == 0 || self.tools.now >= deadline
+        self.connections.len() == 0 || self.tools.round.now >= deadline
     }
 
     /// How long to wait: not at all while there is work that no event announces.
@@ -285,28 +266,31 @@ impl<W: World, A: App> Worker<W, A> {
     }
 
     fn begin_round(&mut self) {
-        self.tools.now = self.world.now();
-        self.tools.random = self.world.random();
+        self.tools.round.now = self.world.now();
+        self.tools.round.random = self.world.random();
         let wall = self.world.wall();
-        self.tools.prefab.refresh(wall);
+        self.tools.round.prefab.refresh(wall);
     }
 
-    /// Remembers what is ready.
-    fn note(&mut self, event: Ready, mails: &mut Vec<Mail>) {
+    /// Remembers what is ready, but for sockets: see [`Worker::serve_ready`].
+    fn note(&mut self, event: &Ready, mails: &mut Vec<Mail>) {
         match event {
             Ready::Listener => self.acceptable = true,
             Ready::Mailbox => self.mailbox.take(mails),
-            Ready::Socket(key, readiness) => {
-                // An unknown key is an event of a connection that ended in this round.
-                let Some(entry) = self.connections.get_mut(key) else { return };
-                entry.ready.readable |= readiness.readable || readiness.read_closed;
-                entry.ready.writable |= readiness.writable;
-                entry.ready.read_closed |= readiness.read_closed;
-                entry.ready.error |= readiness.error;
-                if !entry.queued {
-                    entry.queued = true;
-                    self.run_again.push_back(key);
-                }
+            Ready::Socket(..) => {}
+        }
+    }
+
+    /// Serves those on the run-again list, then those whose sockets are ready.
+    fn serve_ready(&mut self, ready: &[Ready]) {
+        // Only those that are on the list now: who comes back waits for the next round.
+        for _ in 0..self.run_again.len() {
+            let Some(key) = self.run_again.pop_front() else { break };
+            self.serve(key, Readiness::default());
+        }
+        for event in ready {
+            if let Ready::Socket(key, readiness) = event {
+                self.serve(*key, *readiness);
             }
         }
     }
@@ -348,20 +332,35 @@ impl<W: World, A: App> Worker<W, A> {
         self.after_turn(key);
     }
 
-    fn serve_run_again(&mut self) {
-        // Only those that are on the list now: who comes back waits for the next round.
-        for _ in 0..self.run_again.len() {
-            let Some(key) = self.run_again.pop_front() else { return };
-            self.serve(key);
-        }
-    }
-
-    /// One turn of one connection: reads while there is something and it may, then writes once.
-    fn serve(&mut self, key: Key) {
+    /// One turn of one connection, of whose socket this was told: reads while there is something
+    /// and it may, then writes once.
+    fn serve(&mut self, key: Key, news: Readiness) {
+        // An unknown key is an event of a connection that ended in this round.
         let Some(entry) = self.connections.get_mut(key) else { return };
+        let mut budget = TURN_BUDGET;
+        let mut first = None;
+        if entry.quiet && news == FRESH_BYTES && entry.ready == AT_REST {
+            // The short way, for a connection at rest that is sent something: one read, one write.
+            match entry.stream.read(&mut self.input) {
+                Ok(n) if n > 0 && n < self.input.len() => {
+                    let Entry { stream, conn, ready, .. } = entry;
+                    let mut sink = SocketSink { stream, writable: &mut ready.writable };
+                    conn.begin_turn(&mut self.loan);
+                    let mut turn = self.tools.turn(&mut sink, &mut budget);
+                    conn.bytes_in(&*self.app, &mut self.input[..n], &mut turn);
+                    if !conn.end_turn(&mut self.loan, &mut turn)
+                        || !self.tools.kit.effects.is_empty()
+                    {
+                        self.after_turn(key);
+                    }
+                    return;
+                }
+                other => first = Some(other),
+            }
+        }
         entry.queued = false;
         let Entry { stream, conn, ready, .. } = entry;
-        let mut budget = TURN_BUDGET;
+        ready.add(news);
         conn.begin_turn(&mut self.loan);
         if ready.error {
             // A reset: what was queued can never leave.
@@ -369,13 +368,15 @@ impl<W: World, A: App> Worker<W, A> {
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
             conn.lost(kind, &mut self.tools.turn(&mut sink, &mut budget));
         }
-        if conn.has_work(&self.tools.config) {
+        if conn.has_work(&self.tools.round.config) {
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
             conn.run(&*self.app, &mut self.tools.turn(&mut sink, &mut budget));
         }
         for reads in 0..=READS {
             let may_read = ready.readable && budget > 0 && reads < READS;
-            let read = if !may_read || !conn.wants_read(&self.tools.config) {
+            let read = if let Some(read) = first.take() {
+                Some((read, self.input.len(), false))
+            } else if !may_read || !conn.wants_read(&self.tools.round.config) {
                 None
             } else if let Some(target) = conn.read_target() {
                 Some((stream.read(target), target.len(), true))
@@ -421,7 +422,7 @@ impl<W: World, A: App> Worker<W, A> {
 
     /// After a connection's turn: its effects on others, its next deadline, its end.
     fn after_turn(&mut self, key: Key) {
-        if !self.tools.effects.is_empty() {
+        if !self.tools.kit.effects.is_empty() {
             self.apply_effects(key);
         }
         let Some(entry) = self.connections.get_mut(key) else { return };
@@ -437,8 +438,9 @@ impl<W: World, A: App> Worker<W, A> {
             entry.shut = true;
             entry.stream.shutdown_write();
         }
-        let config = &self.tools.config;
+        let config = &self.tools.round.config;
         self.timers.set(key, entry.conn.deadline(config), &mut entry.armed);
+        entry.quiet = entry.armed.is_some() && entry.conn.is_quiet();
         let again = entry.conn.has_work(config)
             || (entry.ready.readable && entry.conn.wants_read(config))
             || (entry.ready.writable && entry.conn.wants_write());
@@ -449,7 +451,7 @@ impl<W: World, A: App> Worker<W, A> {
 
     /// Does what a connection's callbacks asked for beyond it.
     fn apply_effects(&mut self, key: Key) {
-        let mut effects = std::mem::take(&mut self.tools.effects);
+        let mut effects = std::mem::take(&mut self.tools.kit.effects);
         for effect in effects.drain(..) {
             let open = self.connections.get_mut(key).is_some_and(|e| e.conn.is_open_websocket());
             match effect {
@@ -458,12 +460,15 @@ impl<W: World, A: App> Worker<W, A> {
                 Effect::Join(_) => {}
                 Effect::Leave(group) => self.table.leave(key.slot, &group),
                 Effect::Publish(parcel) => {
-                    self.tools.groups.post(parcel.publication(), Some(&self.tools.mailbox));
+                    self.tools
+                        .round
+                        .groups
+                        .post(parcel.publication(), Some(&self.tools.round.mailbox));
                     self.publications.push(parcel);
                 }
             }
         }
-        self.tools.effects = effects;
+        self.tools.kit.effects = effects;
     }
 
     fn remove(&mut self, key: Key) {
@@ -480,14 +485,14 @@ impl<W: World, A: App> Worker<W, A> {
         {
             log::error!("the observer of closed connections panicked");
         }
-        if !self.tools.effects.is_empty() {
+        if !self.tools.kit.effects.is_empty() {
             self.apply_effects(key);
         }
     }
 
     /// Tells connections that their deadline has passed.
     fn expire(&mut self) {
-        let now = self.tools.now;
+        let now = self.tools.round.now;
         while let Some((at, key)) = self.timers.due(now) {
             let Some(entry) = self.connections.get_mut(key) else { continue };
             if entry.armed != Some(at) {
@@ -495,16 +500,17 @@ impl<W: World, A: App> Worker<W, A> {
                 continue;
             }
             entry.armed = None;
-            let due = entry.conn.deadline(&self.tools.config).is_some_and(|due| due <= now);
-            if due && entry.ready.readable && entry.conn.wants_read(&self.tools.config) {
+            entry.quiet = false;
+            let due = entry.conn.deadline(&self.tools.round.config).is_some_and(|due| due <= now);
+            if due && entry.ready.readable && entry.conn.wants_read(&self.tools.round.config) {
                 // Its bytes may be there already: they are read first, and it is looked at
                 // again in the next round.
-                self.serve(key);
+                self.serve(key, Readiness::default());
             } else if due {
                 let app = Arc::clone(&self.app);
                 self.enter(key, |conn, turn| conn.time(&*app, turn));
             } else {
-                let deadline = entry.conn.deadline(&self.tools.config);
+                let deadline = entry.conn.deadline(&self.tools.round.config);
                 self.timers.set(key, deadline, &mut entry.armed);
             }
         }
@@ -526,7 +532,7 @@ impl<W: World, A: App> Worker<W, A> {
         self.world.stop_accepting();
         self.acceptable = false;
         self.accept_retry = None;
-        self.ending = Some(after(self.tools.now, self.tools.config.drain_timeout));
+        self.ending = Some(after(self.tools.round.now, self.tools.round.config.drain_timeout));
         for key in self.connections.keys() {
             // Bytes that arrived already are served before the end is told, also those whose
             // event was not taken yet.
@@ -534,7 +540,7 @@ impl<W: World, A: App> Worker<W, A> {
                 entry.ready.readable = true;
             }
             self.enter(key, |conn, _| conn.last_call());
-            self.serve(key);
+            self.serve(key, Readiness::default());
             self.enter(key, |conn, turn| conn.shutdown(turn));
         }
     }
