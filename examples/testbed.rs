@@ -23,16 +23,13 @@ mod shared;
 mod websocket;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use oneport::{App, AppError, Event, Handler, Outbox, Scope, SendEvent, Server};
 
-use shared::{Shared, Visit};
+use shared::{SHARED, Visit};
 
 /// The application: called once per scope.
-struct Testbed {
-    shared: Arc<Shared>,
-}
+struct Testbed;
 
 /// What answers the events of one scope.
 enum Answer {
@@ -47,13 +44,15 @@ impl App for Testbed {
     fn call(&self, scope: &Scope<'_>) -> Option<Answer> {
         match scope {
             Scope::Http(http) => {
-                let page = http::route(http, &self.shared);
-                Some(Answer::Http(page, Visit::new(scope, &self.shared)))
+                let page = http::route(http);
+                let visit = Visit::new(page.known_path(), scope);
+                Some(Answer::Http(page, visit))
             }
             Scope::WebSocket(websocket) => {
                 // None: 404, for an upgrade request too.
                 let socket = websocket::route(websocket)?;
-                Some(Answer::WebSocket(socket, Visit::new(scope, &self.shared)))
+                let visit = Visit::new(socket.known_path(), scope);
+                Some(Answer::WebSocket(socket, visit))
             }
             Scope::Lifespan(_) => Some(Answer::Lifespan),
             _ => None,
@@ -68,7 +67,7 @@ impl Handler for Answer {
                 if let Event::HttpDisconnect = event {
                     visit.record("http.disconnect", None, "");
                 }
-                page.receive(event, out, visit.shared())
+                page.receive(event, out)
             }
             Answer::WebSocket(socket, visit) => {
                 if let Event::WebSocketDisconnect { code, reason } = event {
@@ -110,9 +109,8 @@ fn main() -> ExitCode {
         eprintln!("testbed: cannot make the file that /file serves: {error}");
         return ExitCode::FAILURE;
     }
-    let shared = Arc::new(Shared::default());
-    let server = flags.configure(Server::new(Testbed { shared: Arc::clone(&shared) }));
-    shared.set_stats(server.stats());
+    let server = flags.configure(Server::new(Testbed));
+    SHARED.set_stats(server.stats());
     let bound = match server.bind(&flags.address()) {
         Ok(bound) => bound,
         Err(error) => {

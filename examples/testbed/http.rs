@@ -8,7 +8,7 @@ use serde_json::json;
 
 use oneport::http::target::query_value;
 
-use crate::shared::{Shared, Started, files, query_number, scope_json};
+use crate::shared::{SHARED, Started, files, query_number, scope_json};
 
 const TEXT: Field<'static> = (b"content-type", b"text/plain");
 const JSON: Field<'static> = (b"content-type", b"application/json");
@@ -58,7 +58,7 @@ pub(crate) struct Echo {
 }
 
 /// Chooses the page.
-pub(crate) fn route(scope: &HttpScope<'_>, shared: &Shared) -> Page {
+pub(crate) fn route(scope: &HttpScope<'_>) -> Page {
     let query = scope.query_string;
     let page = match scope.path {
         "/plaintext" => Page::Plaintext,
@@ -80,7 +80,7 @@ pub(crate) fn route(scope: &HttpScope<'_>, shared: &Shared) -> Page {
             ms: query_number(query, "ms", 100),
         },
         "/state" => {
-            let requests = shared.state_requests.fetch_add(1, Ordering::Relaxed) + 1;
+            let requests = SHARED.state_requests.fetch_add(1, Ordering::Relaxed) + 1;
             let started = scope.state.get::<Started>().is_some_and(|started| started.0);
             Page::Document(json!({"state": {"started": started}, "requests": requests}).to_string())
         }
@@ -116,15 +116,23 @@ fn route_echo(scope: &HttpScope<'_>) -> Page {
 }
 
 impl Page {
+    /// The path, where a visit costs no allocation.
+    pub(crate) fn known_path(&self) -> Option<&'static str> {
+        match self {
+            Page::Plaintext => Some("/plaintext"),
+            Page::Echo(_) => Some("/echo"),
+            _ => None,
+        }
+    }
+
     pub(crate) fn receive(
         &mut self,
         event: Event<'_>,
         out: &mut Outbox<'_>,
-        shared: &Shared,
     ) -> Result<(), AppError> {
         match (self, event) {
             (Page::Echo(echo), event) => return echo.receive(event, out),
-            (page, Event::HttpRequest { more_body: false, .. }) => return page.answer(out, shared),
+            (page, Event::HttpRequest { more_body: false, .. }) => return page.answer(out),
             (Page::Stream { left, size, begun }, Event::Drain) => {
                 return stream(left, *size, begun, out);
             }
@@ -137,7 +145,7 @@ impl Page {
     }
 
     /// The request is complete.
-    fn answer(&mut self, out: &mut Outbox<'_>, shared: &Shared) -> Result<(), AppError> {
+    fn answer(&mut self, out: &mut Outbox<'_>) -> Result<(), AppError> {
         match self {
             Page::Plaintext => out.respond(200, &[TEXT], b"Hello, World!")?,
             Page::Index => out.respond(200, &[HTML], include_bytes!("index.html"))?,
@@ -168,9 +176,9 @@ impl Page {
             }
             Page::Document(json) => out.respond(200, &[JSON], json.as_bytes())?,
             Page::Disconnects => {
-                out.respond(200, &[JSON], shared.disconnects().to_string().as_bytes())?
+                out.respond(200, &[JSON], SHARED.disconnects().to_string().as_bytes())?
             }
-            Page::Stats => out.respond(200, &[JSON], shared.stats().to_string().as_bytes())?,
+            Page::Stats => out.respond(200, &[JSON], SHARED.stats().to_string().as_bytes())?,
             Page::Panic => panic!("asked to panic"),
             Page::Error => return Err("asked to fail".into()),
             Page::Half { begun } => {

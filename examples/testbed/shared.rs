@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
 
 use oneport::asgi::scope::{ASGI_VERSION, ServerAddress};
 use oneport::http::target::query_value;
@@ -18,7 +18,13 @@ const DISCONNECTS: usize = 100;
 /// What the lifespan sets at startup.
 pub(crate) struct Started(pub(crate) bool);
 
-#[derive(Default)]
+/// One per process.
+pub(crate) static SHARED: Shared = Shared {
+    stats: OnceLock::new(),
+    disconnects: Mutex::new(VecDeque::new()),
+    state_requests: AtomicU64::new(0),
+};
+
 pub(crate) struct Shared {
     stats: OnceLock<Stats>,
     disconnects: Mutex<VecDeque<Value>>,
@@ -47,31 +53,24 @@ impl Shared {
     }
 }
 
-/// Paths whose visits cost no allocation.
-const KNOWN: [&str; 4] = ["/plaintext", "/echo", "/ws", "/broadcast"];
-
 /// One scope's path and query, to be told in `/disconnects`.
 pub(crate) struct Visit {
-    shared: Arc<Shared>,
     path: Cow<'static, str>,
-    query: Box<str>,
+    query: Option<Box<str>>,
 }
 
 impl Visit {
-    pub(crate) fn new(scope: &Scope<'_>, shared: &Arc<Shared>) -> Self {
-        let path = match KNOWN.iter().find(|known| **known == scope.path()) {
-            Some(known) => Cow::Borrowed(*known),
+    /// `known` is the path if that is one whose visits shall cost no allocation.
+    pub(crate) fn new(known: Option<&'static str>, scope: &Scope<'_>) -> Self {
+        let path = match known {
+            Some(known) => Cow::Borrowed(known),
             None => Cow::Owned(scope.path().to_string()),
         };
         let query = match scope.query_string() {
-            b"" => Box::default(),
-            query => latin1(query).into_boxed_str(),
+            b"" => None,
+            query => Some(latin1(query).into_boxed_str()),
         };
-        Self { shared: Arc::clone(shared), path, query }
-    }
-
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
+        Self { path, query }
     }
 
     pub(crate) fn record(&self, kind: &str, code: Option<u16>, reason: &str) {
@@ -79,10 +78,9 @@ impl Visit {
             return;
         }
         let entry = json!({
-            "path": self.path, "query": self.query, "type": kind, "code": code, "reason": reason,
+            "path": self.path, "query": self.query.as_deref().unwrap_or(""), "type": kind, "code": code, "reason": reason,
         });
-        let mut disconnects =
-            self.shared.disconnects.lock().expect("nothing panics under this lock");
+        let mut disconnects = SHARED.disconnects.lock().expect("nothing panics under this lock");
         if disconnects.len() == DISCONNECTS {
             disconnects.pop_front();
         }

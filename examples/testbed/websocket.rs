@@ -55,6 +55,15 @@ pub(crate) fn route(scope: &WebSocketScope<'_>) -> Option<Socket> {
 }
 
 impl Socket {
+    /// The path, where a visit costs no allocation.
+    pub(crate) fn known_path(&self) -> Option<&'static str> {
+        match self {
+            Socket::Echo => Some("/ws"),
+            Socket::Broadcast => Some("/broadcast"),
+            _ => None,
+        }
+    }
+
     pub(crate) fn receive(
         &mut self,
         event: Event<'_>,

@@ -13,6 +13,7 @@ use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
 use crate::http::date::Prefab;
 use crate::http::head::FieldSpan;
+use crate::http::recent::Recent;
 use crate::ws::deflate::Engines;
 
 /// This long after that. A time that the clock cannot express is far enough away to be never.
@@ -49,6 +50,8 @@ pub struct Kit {
     pub deflate: Engines,
     /// A list for the fields of a head, used again and again.
     pub fields: Vec<FieldSpan>,
+    /// The fields of the last response.
+    pub recent: Recent,
     /// What is to be done to *other* connections, after the callback has returned.
     pub effects: Vec<Effect>,
 }

@@ -122,6 +122,28 @@ const fn unusual_in_name(word: u64) -> u64 {
     (((above_z | !from_a) & no_hyphen) | word) & HIGH
 }
 
+/// Marks every byte of `word` but those of which nearly all hosts are made: letters, digits, hyphens
+/// and dots.
+#[inline(always)]
+const fn unusual_in_host(word: u64) -> u64 {
+    let lower = word | each(0x20);
+    let from_a = lower.wrapping_add(each(0x80 - b'a'));
+    let above_z = lower.wrapping_add(each(0x7f - b'z'));
+    let from_hyphen = word.wrapping_add(each(0x80 - b'-'));
+    let above_9 = word.wrapping_add(each(0x7f - b'9'));
+    // What lies between the dot and the digits.
+    let no_slash = (word ^ each(b'/')).wrapping_add(each(0x7f));
+    let usual = (from_a & !above_z) | (from_hyphen & !above_9 & no_slash);
+    (!usual | word) & HIGH
+}
+
+/// The position of the first byte that is not usual in a host; see RFC 3986 §3.2.2 for all that may
+/// stand there.
+#[inline(always)]
+pub fn usual_host_end(bytes: &[u8]) -> usize {
+    marked(bytes, 0, unusual_in_host)
+}
+
 /// The place in a word of its lowest mark.
 #[inline(always)]
 const fn place(marks: u64) -> usize {
@@ -350,6 +372,21 @@ mod tests {
                             "{byte:#x} at {place}"
                         );
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_are_made_of_letters_digits_hyphens_and_dots() {
+        for byte in 0..=255u8 {
+            let usual = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+            for len in 1..20 {
+                for place in 0..len {
+                    let mut bytes = vec![b'a'; len];
+                    bytes[place] = byte;
+                    let end = if usual { len } else { place };
+                    assert_eq!(usual_host_end(&bytes), end, "{byte:#x} at {place} of {len}");
                 }
             }
         }

@@ -285,7 +285,8 @@ impl<H: Handler> Connection<H> {
         let mut told = Ok(());
         while *turn.budget > 0 && out.goes_on() {
             let rest = &mut bytes[used..];
-            let Some((opcode, place)) = receiver.whole(rest, limits) else { break };
+            // Nothing has changed that would have to be settled.
+            let Some((opcode, place)) = receiver.whole(rest, limits) else { return used };
             used += place.end;
             *turn.budget -= 1;
             let message = match receiver::message(opcode, &rest[place]) {

@@ -22,6 +22,7 @@ pub mod framing;
 pub mod head;
 pub mod headers;
 pub mod receiver;
+pub mod recent;
 pub mod response;
 pub mod sender;
 pub mod status;

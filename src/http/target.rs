@@ -140,6 +140,16 @@ static HOST: [bool; 256] = {
 /// compared and put into a URI.
 #[inline(always)]
 pub fn is_host(value: &[u8]) -> bool {
+    // Nearly always a name or an IPv4 address, perhaps with a port.
+    match value.split_at(ascii::usual_host_end(value)) {
+        (_, []) => return true,
+        (_, [b':', port @ ..]) if port.iter().all(u8::is_ascii_digit) => return true,
+        _ => {}
+    }
+    is_unusual_host(value)
+}
+
+fn is_unusual_host(value: &[u8]) -> bool {
     // From its end: digits behind a colon are a port; if something else comes first there is none,
     // and a colon that stands elsewhere is no byte of a name.
     let mut host = value;

@@ -98,7 +98,14 @@ impl HttpSide {
     ) -> Result<(), SendError> {
         if self.order == Http::AwaitStart && !self.unread && body.len() <= COPY_UP_TO {
             let mark = output.mark();
-            if self.sender.whole(output.tail(), &env.round.prefab, status, headers, body) {
+            if self.sender.whole(
+                output.tail(),
+                &env.round.prefab,
+                &mut env.kit.recent,
+                status,
+                headers,
+                body,
+            ) {
                 // As the law has it: start, then the last piece of the body.
                 self.order = Http::Done;
                 self.mark = Some(mark);
