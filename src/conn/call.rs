@@ -79,8 +79,9 @@ pub(crate) fn tell<H: Handler>(
     }
 }
 
+/// How a callback failed that returned this.
 #[cold]
-fn failure(error: AppError) -> Failure {
+pub(super) fn failure(error: AppError) -> Failure {
     match error.downcast_ref::<SendError>() {
         Some(SendError::Closed) => Failure::Closed,
         _ => Failure::Error(error),

@@ -8,7 +8,7 @@ use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
 use crate::asgi::env::{Env, after};
 use crate::asgi::outbox::{Side, WebSocketSide};
-use crate::asgi::{Config, Event, Handler, Outbox, order};
+use crate::asgi::{AppError, Config, Event, Handler, Outbox, order};
 use crate::bytes::gather::Gather;
 use crate::bytes::output::Output;
 use crate::ws::closing::Closing;
@@ -61,6 +61,18 @@ enum Beat {
     Queued(Instant),
     /// Its pong is due at this time, the ping timeout after the ping left.
     Awaited(Instant),
+}
+
+/// How a run of messages ended.
+enum Run {
+    /// With the input; everything stands as it stood before.
+    AsBefore,
+    /// Something is to be settled, or to be done first.
+    Changed,
+    /// The handler failed.
+    Failed(AppError),
+    /// The peer broke a rule.
+    Broken(Error),
 }
 
 impl Heartbeat {
@@ -282,33 +294,51 @@ impl<H: Handler> Connection<H> {
         let env = turn.env.reborrow();
         let mut out = Outbox::new(side, core, output, env, self.slot, self.generation);
         let mut used = 0;
-        let mut told = Ok(());
-        while *turn.budget > 0 && out.goes_on() {
-            let rest = &mut bytes[used..];
-            // Nothing has changed that would have to be settled.
-            let Some((opcode, place)) = receiver.whole(rest, limits) else { return used };
-            used += place.end;
-            *turn.budget -= 1;
-            let message = match receiver::message(opcode, &rest[place]) {
-                Ok(message) => message,
-                Err(error) => {
-                    self.websocket_failed(error, turn);
-                    return used;
+        // Of the effects, those that callbacks asked for that ended well.
+        let mut effects = out.effects();
+        // One guard for the whole run: a panic ends it, whichever message it was.
+        let told = call::guarded(|| {
+            while *turn.budget > 0 && out.goes_on() {
+                let rest = &mut bytes[used..];
+                let Some((opcode, place)) = receiver.whole(rest, limits) else {
+                    return Run::AsBefore;
+                };
+                used += place.end;
+                *turn.budget -= 1;
+                match receiver::message(opcode, &rest[place]) {
+                    Ok(message) => {
+                        let told = handler.receive(Event::WebSocketReceive(message), &mut out);
+                        if let Err(error) = told {
+                            return Run::Failed(error);
+                        }
+                    }
+                    Err(error) => return Run::Broken(error),
                 }
-            };
-            let effects = out.effects();
-            told = call::tell(handler, Event::WebSocketReceive(message), &mut out);
-            if let Err(failure) = &told {
-                turn.env.kit.effects.truncate(effects);
-                failure.log("websocket.receive");
-                break;
+                effects = out.effects();
             }
-        }
-        match told {
-            // What is not as it was before is settled once, for the last message.
-            Ok(()) if used == 0 => {}
-            Ok(()) | Err(Failure::Closed) => self.settle_websocket(turn),
-            Err(_) => self.websocket_failed_handler(turn),
+            Run::Changed
+        });
+        let failure = match told {
+            Ok(Run::AsBefore) => return used,
+            Ok(Run::Changed) => {
+                // What is not as it was before is settled once, for the last message.
+                if used > 0 {
+                    self.settle_websocket(turn);
+                }
+                return used;
+            }
+            Ok(Run::Broken(error)) => {
+                self.websocket_failed(error, turn);
+                return used;
+            }
+            Ok(Run::Failed(error)) => call::failure(error),
+            Err(panic) => panic,
+        };
+        turn.env.kit.effects.truncate(effects);
+        failure.log("websocket.receive");
+        match failure {
+            Failure::Closed => self.settle_websocket(turn),
+            _ => self.websocket_failed_handler(turn),
         }
         used
     }

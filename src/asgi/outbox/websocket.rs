@@ -333,7 +333,7 @@ impl WebSocketSide {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn message(
         &mut self,
         message: Message<'_>,
