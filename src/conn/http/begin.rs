@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::response::Ended;
 use super::{Due, Exchange};
-use crate::asgi::outbox::HttpSide;
-use crate::asgi::{App, Config, Event, Handler, HttpScope, Scope, WebSocketScope};
+use crate::asgi::outbox::{HttpSide, Side};
+use crate::asgi::{App, Config, Event, Handler, HttpScope, Outbox, Scope, WebSocketScope};
 use crate::conn::call::{self, Failure};
 use crate::conn::record::Cause;
 use crate::conn::trace::Trace;
@@ -75,7 +76,7 @@ impl<H: Handler> Connection<H> {
             _ => {}
         }
         if framing.upgrade_websocket
-            && wants_websocket(version, Headers::new(head_bytes, &mut turn.env.kit.fields))
+            && wants_websocket(version, Headers::new(head_bytes, &turn.env.kit.fields))
         {
             self.begin_websocket(app, method, version, &target, &framing, head_bytes, turn);
             return 0;
@@ -89,43 +90,78 @@ impl<H: Handler> Connection<H> {
                 && !(self.last_call && is_last(framing.body, rest)),
             te_trailers: framing.te_trailers,
         };
-        let Role::Http(role) = &mut self.role else { return 0 };
-        let mut exchange = self.room.take().unwrap_or_else(|| Exchange::room(request));
-        exchange.side = HttpSide::new(request);
-        exchange.request = request;
-        exchange.expecting = framing.expect_continue;
         let path = match head.plain_path {
             true => target::plain_path(raw_target),
             false => target::decode_path(target.path()),
         };
         let method = method_text(method);
-        let scope = Scope::Http(HttpScope {
-            http_version: version.as_str(),
-            method: &method,
-            scheme: if SECURE { "https" } else { "http" },
-            path: &path,
-            raw_path: target.path(),
-            query_string: target.query(),
-            root_path: "",
-            headers: Headers::new(head_bytes, &mut turn.env.kit.fields),
-            client: self.ends.client(),
-            server: self.ends.server(),
-            state: &turn.env.round.state,
-        });
-        let called = call::guarded(|| exchange.handler = app.call(&scope));
-        let has_handler = exchange.handler.is_some();
+        let Self { role, room, ends, core, output, slot, generation, .. } = self;
+        let Role::Http(role) = role else { return 0 };
         role.receiver.begin_body(framing.body);
-        role.step(if framing.body == Body::Empty { Step::HeadOnly } else { Step::HeadThenBody });
+        let whole = framing.body == Body::Empty;
+        role.step(if whole { Step::HeadOnly } else { Step::HeadThenBody });
+        let mut side = HttpSide::new(request);
+        let mut handler = None;
+        let effects = turn.env.kit.effects.len();
+        // One guard for the two calls of a request that is all there.
+        let outcome = call::guarded(|| {
+            handler = app.call(&Scope::Http(HttpScope {
+                http_version: version.as_str(),
+                method: &method,
+                scheme: if SECURE { "https" } else { "http" },
+                path: &path,
+                raw_path: target.path(),
+                query_string: target.query(),
+                root_path: "",
+                headers: Headers::new(head_bytes, &turn.env.kit.fields),
+                client: ends.client(),
+                server: ends.server(),
+                state: &turn.env.round.state,
+            }));
+            let Some(handler) = handler.as_mut().filter(|_| whole) else { return Ok(()) };
+            let (side, env) = (Side::Http(&mut side), turn.env.reborrow());
+            let mut out = Outbox::new(side, core, output, env, *slot, *generation);
+            handler.receive(Event::HttpRequest { body: b"", more_body: false }, &mut out)
+        });
+        if matches!(outcome, Ok(Ok(()))) && side.is_complete() && !core.is_lost() {
+            // Begun and ended at once: nothing of it has to be kept.
+            side.release_head(output);
+            if let Some(handler) = handler {
+                call::drop_guarded(handler);
+            }
+            self.end_exchange(&Ended::of(&side), turn);
+            return 0;
+        }
+        let has_handler = handler.is_some();
+        let mut exchange = room.take().unwrap_or_else(|| Exchange::room(request));
+        exchange.handler = handler;
+        exchange.side = side;
+        exchange.request = request;
+        exchange.expecting = framing.expect_continue;
         role.due = Due::Nothing;
         // None is dropped here: the one before has ended, or this one would not be read.
         debug_assert!(role.exchange.is_none(), "one request at a time");
         std::mem::forget(role.exchange.replace(exchange));
-        match called {
-            Ok(()) if has_handler => return self.first_event(framing.body, rest, turn),
-            Ok(()) => self.answer_for_app(404, "not found\n", turn),
-            Err(failure) => self.app_failed(&failure, turn),
+        match outcome {
+            Ok(Ok(())) if !has_handler => self.answer_for_app(404, "not found\n", turn),
+            Ok(Ok(())) if whole => self.settle_http(turn),
+            Ok(Ok(())) => return self.first_event(rest, turn),
+            Err(failure) if !has_handler => self.app_failed(&failure, turn),
+            Ok(Err(error)) => self.first_event_failed(&call::failure(error), effects, turn),
+            Err(panic) => self.first_event_failed(&panic, effects, turn),
         }
         0
+    }
+
+    /// The handler failed on the first event, which was the last, too.
+    #[cold]
+    fn first_event_failed(&mut self, failure: &Failure, effects: usize, turn: &mut Turn<'_>) {
+        turn.env.kit.effects.truncate(effects);
+        failure.log("http.request");
+        match failure {
+            Failure::Closed => self.settle_http(turn),
+            _ => self.http_failed(turn),
+        }
     }
 
     /// The application failed on its scope.
@@ -139,13 +175,8 @@ impl<H: Handler> Connection<H> {
         self.answer_for_app(500, "the application failed\n", turn);
     }
 
-    /// Tells the first event of a request, with what is there of its body.
-    #[inline]
-    fn first_event(&mut self, body: Body, rest: &mut [u8], turn: &mut Turn<'_>) -> usize {
-        if body == Body::Empty {
-            self.tell_http(Event::HttpRequest { body: b"", more_body: false }, turn);
-            return 0;
-        }
+    /// Tells the first event of a request with a body, if one is due before its first piece.
+    fn first_event(&mut self, rest: &[u8], turn: &mut Turn<'_>) -> usize {
         let Role::Http(role) = &mut self.role else { return 0 };
         role.body_began = turn.env.round.now;
         role.drained = 0;
@@ -185,7 +216,7 @@ impl<H: Handler> Connection<H> {
     ) where
         A: App<Handler = H>,
     {
-        let headers = Headers::new(head, &mut turn.env.kit.fields);
+        let headers = Headers::new(head, &turn.env.kit.fields);
         let accept = match handshake::check(method, version, framing, headers) {
             Ok(accept) => accept,
             Err(refusal) => return self.refuse_handshake(refusal, turn),

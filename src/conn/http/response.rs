@@ -13,6 +13,22 @@ use crate::conn::{Connection, Role, Turn};
 use crate::http::cycle::{Cycle, Step};
 use crate::http::sender::Field;
 
+/// What is to be known of a response that is complete.
+pub(super) struct Ended {
+    status: u16,
+    persists: bool,
+    /// It has fewer bytes than it announced.
+    short: bool,
+}
+
+impl Ended {
+    #[inline]
+    pub(super) fn of(side: &HttpSide) -> Self {
+        let sender = side.sender();
+        Self { status: sender.status(), persists: sender.persists(), short: sender.is_short() }
+    }
+}
+
 impl<H: Handler> Connection<H> {
     /// Tells the handler of the current exchange an event and settles what follows.
     #[inline]
@@ -144,9 +160,7 @@ impl<H: Handler> Connection<H> {
     pub(super) fn finish_response(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let Some(exchange) = &mut role.exchange else { return };
-        let (status, persists) =
-            (exchange.side.sender().status(), exchange.side.sender().persists());
-        let short = exchange.side.sender().is_short();
+        let response = Ended::of(&exchange.side);
         if let Some(handler) = exchange.handler.take() {
             call::drop_guarded(handler);
         }
@@ -156,6 +170,14 @@ impl<H: Handler> Connection<H> {
         {
             self.room = Some(room);
         }
+        self.end_exchange(&response, turn);
+    }
+
+    /// The exchange has ended with this response: what comes next on the connection?
+    #[inline]
+    pub(super) fn end_exchange(&mut self, response: &Ended, turn: &mut Turn<'_>) {
+        let Role::Http(role) = &mut self.role else { return };
+        let Ended { status, persists, short } = *response;
         self.core.end();
         role.step(Step::ResponseComplete);
         let left = match role.cycle {
