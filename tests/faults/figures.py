@@ -55,6 +55,12 @@ def left_open(testbed, before):
     return more
 
 
+def at_the_door(wished):
+    """So many connections, or as many as the system lets wait for an `accept`."""
+    with open("/proc/sys/net/core/somaxconn") as most:
+        return min(wished, int(most.read()) * 3 // 4)
+
+
 def cpu_seconds(testbed):
     with open(f"/proc/{testbed.process.pid}/stat") as stat:
         fields = stat.read().rsplit(")", 1)[1].split()

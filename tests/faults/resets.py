@@ -70,7 +70,7 @@ def resets(table):
                 came = testbed.stats()["connections"]["ever"] - ever
                 table.add("resets", f"in a {name}: connections", came, least=EACH)
                 table.add("resets", f"in a {name}: memory since the first",
-                          memory(testbed) - before, "MiB", most=4)  # fmt: skip
+                          memory(testbed) - before, "MiB", most=16)  # fmt: skip
             report(table, "resets", "beside them", others.figures())
         settle(testbed)
         stats = testbed.stats()
