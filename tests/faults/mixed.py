@@ -5,7 +5,7 @@ import threading
 import time
 
 import resets
-from figures import descriptors, is_quiet, left_open, memory
+from figures import bytes_held, descriptors, is_quiet, left_open, memory
 from support import (
     BINARY_FRAME, PATIENCE, Testbed, Wire, eventually, frame, http_request, pattern,
 )  # fmt: skip
@@ -179,7 +179,7 @@ def mixed(table, seconds):
         print(f"{'':12}{sum_up(stats['closed'])}")
         table.add("mixed", "descriptors at most", max(count for _, count in samples), most=200)
         table.exactly("mixed", "descriptors left open", left_open(testbed, nobody), 0)
-        table.exactly("mixed", "bytes held at the end", stats["bytes_held"], 0)
+        table.exactly("mixed", "bytes held at the end", bytes_held(testbed), 0)
         table.add("mixed", "memory in the first quarter, at most", warm, "MiB")
         table.add("mixed", "memory later, at most", max(used for used, _ in samples), "MiB",
                   most=warm + 24)  # fmt: skip
