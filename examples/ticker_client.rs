@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn tick(uri: &str) -> Result<(), client::Error> {
-    let socket = Connect::to(uri).close_timeout(Duration::from_secs(1)).connect()?;
+    let socket = Connect::to(uri).close_timeout(Duration::from_secs(10)).connect()?;
     let (sender, mut receiver) = socket.split();
 
     // Whatever ends it comes through this channel: a signal, or the end of the WebSocket.

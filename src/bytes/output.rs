@@ -118,12 +118,19 @@ impl Output {
         self.frames = Some(Frames { measure, end, urgent_end: 0 });
     }
 
-    /// A frame that overtakes those that wait, but for one that is being sent. Without
-    /// [`Output::begin_frames`], or if nothing waits from before this turn, it is appended.
+    /// A frame that overtakes those that wait, but for one that is being sent and for urgent ones.
+    /// Without [`Output::begin_frames`], or if nothing waits from before this turn, it is appended.
     pub fn urgent(&mut self, frame: &[u8]) {
-        let Some(frames) = self.frames.as_mut().filter(|_| !self.lent) else {
-            return self.owned.extend_from_slice(frame);
-        };
+        if self.lent || self.frames.is_none() {
+            self.owned.extend_from_slice(frame);
+        }
+        let end = self.written + self.len() as u64;
+        let Some(frames) = &mut self.frames else { return };
+        if self.lent {
+            // It may be here still when the next one comes.
+            frames.urgent_end = end;
+            return;
+        }
         let place = frames.end.max(frames.urgent_end);
         frames.urgent_end = place + frame.len() as u64;
         self.insert_at(usize::try_from(place - self.written).unwrap_or(usize::MAX), frame);
@@ -190,6 +197,10 @@ impl Output {
         debug_assert!(mark >= self.sent, "bytes behind the mark have left already");
         debug_assert!(self.segments().all(|segment| segment.before <= mark));
         self.owned.truncate(mark);
+        let end = self.written + self.len() as u64;
+        if let Some(frames) = &mut self.frames {
+            frames.urgent_end = frames.urgent_end.min(end);
+        }
     }
 
     /// Puts `bytes` before what was appended since `mark`.
@@ -656,6 +667,35 @@ mod tests {
                 begun += frame.1 * 4 + 1;
             }
             assert!(begun >= sent, "{room}: no frame is torn");
+        }
+    }
+
+    #[test]
+    fn an_urgent_frame_overtakes_none_of_an_earlier_turn_that_is_urgent_too() {
+        for room in 0..1000 {
+            let (mut pool, mut scratch) = (Pool::default(), Vec::with_capacity(8192));
+            let mut output = Output::default();
+            output.lend(&mut scratch);
+            output.begin_frames(measure);
+            output.tail().extend_from_slice(&toy(1, 100));
+            // Nothing waits from before this turn: it is appended.
+            output.urgent(&toy(99, 3));
+            let taken_back = output.mark();
+            output.tail().extend_from_slice(&toy(2, 100));
+            output.truncate(taken_back);
+            output.tail().extend_from_slice(&toy(3, 100));
+            let mut sink = Memory::with_room(room);
+            output.flush(&mut sink).unwrap();
+            output.give_back(&mut scratch, &mut pool);
+            output.lend(&mut scratch);
+            output.urgent(&toy(98, 2));
+            sink.room = usize::MAX;
+            output.flush(&mut sink).unwrap();
+            let order: Vec<_> = read_toys(&sink.got).iter().map(|frame| frame.0).collect();
+            let first = order.iter().position(|fill| *fill == 99).unwrap();
+            let second = order.iter().position(|fill| *fill == 98).unwrap();
+            assert!(first < second, "{room}: {order:?}");
+            assert_eq!(order.len(), 4, "{room}: {order:?}");
         }
     }
 

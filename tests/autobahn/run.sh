@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/autobahn/suite.sh
 work=$target/autobahn-run
-patience=300 # seconds for each run
+patience=900 # seconds for each run
 
 python3 tests/autobahn/judge.py test
 environment

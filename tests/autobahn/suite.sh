@@ -64,7 +64,7 @@ environment() {
 
 # Waits until a program that was just started says where it listens, and puts that into $address.
 listening() { # log
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     address=$(sed -n 's/^listening on \([a-z]*:\/\/.*:[0-9]*\)$/\1/p' "$1")
     [ -n "$address" ] && return
     kill -0 "${running[-1]}" 2>/dev/null || break

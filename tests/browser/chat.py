@@ -30,7 +30,7 @@ from selenium.common.exceptions import WebDriverException  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 
-DEADLINE = 30  # seconds for each condition; the page waits at most 10 between two tries
+DEADLINE = 90  # seconds for each condition; the page waits at most 10 between two tries
 WHOLE_RUN = 300  # seconds
 CHROMIUM_FLAGS = """
     --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run

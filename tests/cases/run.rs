@@ -232,7 +232,7 @@ fn each_row_gives_the_same_however_it_is_split() {
 
 /// A row over a socket. Whoever asks for the end first is the server, if it must end.
 fn over_a_socket(row: &Row, address: SocketAddr) -> Result<(), String> {
-    let limit = Some(Duration::from_secs(5));
+    let limit = Some(Duration::from_secs(60));
     let mut stream = TcpStream::connect(address).expect("the server can be reached");
     stream.set_read_timeout(limit).expect("a timeout can be set");
     stream.set_nodelay(true).expect("no delay can be set");

@@ -2,13 +2,27 @@
 
 use serde_json::Value;
 
-use crate::support::{Ended, run, serve};
+use crate::support::{Ended, nobody_listens, run, serve};
 
-fn load(url: &str, more: &[&str]) -> (Ended, Value) {
-    let args = ["load", url, "--json", "--quiet", "--seconds", "0.3", "--warm-up", "0.1"];
-    let ended = run(&[&args[..], more].concat(), b"");
-    let result = serde_json::from_str(&ended.out).unwrap_or_default();
-    (ended, result)
+/// Measures until this happened at least `least` times: in a moment, or, on a machine that is
+/// too slow for that, longer.
+fn load(url: &str, more: &[&str], counted: &[&str], least: f64) -> (Ended, Value) {
+    let mut last = None;
+    for seconds in ["0.3", "3", "15"] {
+        let args = ["load", url, "--json", "--quiet", "--seconds", seconds, "--warm-up", "0.1"];
+        let ended = run(&[&args[..], more].concat(), b"");
+        let result: Value = serde_json::from_str(&ended.out).unwrap_or_default();
+        let count = counted.iter().try_fold(&result, |value, name| value.get(name));
+        let enough = count.and_then(Value::as_f64).is_some_and(|count| count >= least);
+        // Connections that are slow: whether all were answered is for the last try to tell.
+        let slow = result["errors"].get("did not answer at all").is_some();
+        let silent = counted.contains(&"did not answer at all");
+        last = Some((ended, result));
+        if enough && (silent || !slow) {
+            break;
+        }
+    }
+    last.expect("it was run")
 }
 
 fn number(result: &Value, name: &str) -> f64 {
@@ -22,7 +36,7 @@ fn check_plausible(ended: &Ended, result: &Value, connections: f64) {
     assert_eq!(result["errors"], serde_json::json!({}));
     assert_eq!(number(result, "opened"), connections);
     let (answers, seconds) = (number(result, "answers"), number(result, "seconds"));
-    assert!(answers > 0.0 && (0.1..5.0).contains(&seconds), "{result}");
+    assert!(answers > 0.0 && seconds >= 0.1, "{result}");
     assert!((number(result, "per_second") * seconds - answers).abs() < 1.0, "{result}");
     let times = ["p50", "p90", "p99", "p99_9", "max"];
     let times = times.map(|name| number(result, &format!("latency_us.{name}")));
@@ -44,7 +58,7 @@ fn websockets_are_measured() {
         (&["--connections", "1", "--size", "0"], 1.0, 0.0),
     ];
     for (flags, connections, size) in rows {
-        let (ended, result) = load(&server.ws("/echo"), flags);
+        let (ended, result) = load(&server.ws("/echo"), flags, &["answers"], 1.0);
         check_plausible(&ended, &result, connections);
         assert_eq!((&result["protocol"], number(&result, "size")), (&"websocket".into(), size));
         // A frame from a server has 2, 4 or 10 bytes of header, one from a client 4 more. What is
@@ -75,7 +89,7 @@ fn http_is_measured() {
         ("/chunked", &["--connections", "4", "--depth", "3", "--threads", "2"], 4.0),
     ];
     for (path, flags, connections) in rows {
-        let (ended, result) = load(&server.http(path), flags);
+        let (ended, result) = load(&server.http(path), flags, &["answers"], 1.0);
         check_plausible(&ended, &result, connections);
         assert_eq!((&result["protocol"], number(&result, "reconnects")), (&"http".into(), 0.0));
     }
@@ -84,7 +98,8 @@ fn http_is_measured() {
 #[test]
 fn a_server_that_ends_connections_is_connected_to_again() {
     let server = serve();
-    let (ended, result) = load(&server.http("/close"), &["--connections", "2", "--depth", "2"]);
+    let flags = ["--connections", "2", "--depth", "2"];
+    let (ended, result) = load(&server.http("/close"), &flags, &["reconnects"], 1.0);
     assert_eq!((ended.code, &result["errors"]), (Some(0), &serde_json::json!({})), "{ended:?}");
     assert!(number(&result, "reconnects") > 0.0, "{result}");
 }
@@ -100,7 +115,7 @@ fn wrong_answers_are_counted_by_kind() {
         (server.http("/nowhere"), "answered with status 404"),
     ];
     for (url, kind) in rows {
-        let (ended, result) = load(&url, &["--connections", "2"]);
+        let (ended, result) = load(&url, &["--connections", "2"], &["errors", kind], 2.0);
         assert_eq!(ended.code, Some(3), "{url}: {ended:?}");
         assert!(number(&result["errors"], kind) >= 2.0, "{url}: {result}");
         assert_eq!(number(&result, "answers"), 0.0, "{url}: {result}");
@@ -110,11 +125,13 @@ fn wrong_answers_are_counted_by_kind() {
 #[test]
 fn whom_one_cannot_connect_to_is_told() {
     let server = serve();
-    let (ended, result) = load(&server.ws("/nowhere"), &["--connections", "2"]);
+    let refused = "refused the WebSocket with status 404";
+    let flags = ["--connections", "2"];
+    let (ended, result) = load(&server.ws("/nowhere"), &flags, &["errors", refused], 2.0);
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert_eq!(number(&result["errors"], "refused the WebSocket with status 404"), 2.0);
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (ended, _) = load(&format!("ws://{gone}/"), &[]);
+    assert_eq!(number(&result["errors"], refused), 2.0);
+    let (_kept, gone) = nobody_listens();
+    let (ended, _) = load(&format!("ws://{gone}/"), &[], &[], 0.0);
     assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
     assert!(ended.err.contains("is the server running?"), "{}", ended.err);
 }
@@ -122,7 +139,8 @@ fn whom_one_cannot_connect_to_is_told() {
 #[test]
 fn people_get_a_page_and_a_progress_line() {
     let server = serve();
-    let args = ["load", &server.ws("/echo"), "--seconds", "1.2", "--warm-up", "0"];
+    // A line is shown each second.
+    let args = ["load", &server.ws("/echo"), "--seconds", "3", "--warm-up", "0"];
     let ended = run(&args, b"");
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for part in [

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use oneport::{App, AppError, Deflate, Event, Handler, Outbox, Scope, SendEvent, Server, Stopper};
 
-/// Nothing here takes longer, unless it is broken.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+/// Nothing here takes longer, unless it is broken, however slow the machine is.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 // ---- the server -----------------------------------------------------------------------------
 
@@ -134,10 +134,20 @@ impl Drop for Serving {
     }
 }
 
+/// A port of our own on which nobody listens, for as long as the socket is kept.
+pub(crate) fn nobody_listens() -> (socket2::Socket, SocketAddr) {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be had");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).expect("a free port can be had");
+    let address = socket.local_addr().expect("it is bound");
+    (socket, address.as_socket().expect("it is an address of IPv4"))
+}
+
 // ---- the command ----------------------------------------------------------------------------
 
 /// How the command ended.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -150,14 +160,29 @@ pub(crate) fn oneport(args: &[&str]) -> Command {
     command
 }
 
+/// Runs it with this input until all this is printed. It ends when nothing came for a second,
+/// which a slow machine may need for the answer itself: then it is given longer.
+pub(crate) fn run_until(args: &[&str], input: &[u8], printed: &str) -> Ended {
+    let mut ended = run(args, input);
+    for wait in ["5", "20"] {
+        if ended.code != Some(0) || ended.out.len() >= printed.len() {
+            break;
+        }
+        ended = run(&[args, &["--wait", wait]].concat(), input);
+    }
+    ended
+}
+
 /// Runs it with this input.
 pub(crate) fn run(args: &[&str], input: &[u8]) -> Ended {
     let mut child = oneport(args).spawn().expect("the command was built");
     let mut stdin = child.stdin.take().expect("it is a pipe");
-    // It may end before it has read all, or any.
-    let _ = stdin.write_all(input);
-    drop(stdin);
-    finish(child)
+    let input = input.to_vec();
+    // Beside the reading: a pipe may hold little. It may end before it has read all, or any.
+    let writing = std::thread::spawn(move || stdin.write_all(&input));
+    let ended = finish(child);
+    let _ = writing.join().expect("it only writes");
+    ended
 }
 
 /// Waits for the end, and reads all there is.

@@ -99,6 +99,8 @@ fn what_acts_is_escaped() {
     let server = serve();
     let mut person = sit_down(&["connect", &server.ws("/escape")]);
     person.sees("< a\\u{1b}[2Jb\\u{9b}c\\r\r\n");
+    // Keys act as soon as the prompt is there.
+    person.sees("> ");
     person.types("\u{4}");
     person.sees("Closed: 1000.");
     person.ends_with(0);
@@ -109,6 +111,7 @@ fn ctrl_c_closes() {
     let server = serve();
     let mut person = sit_down(&["connect", &server.ws("/hello")]);
     person.sees("< hello");
+    person.sees("> ");
     person.types("half a line\u{3}");
     person.sees("Closed: 1000.");
     person.ends_with(0);

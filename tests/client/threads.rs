@@ -7,7 +7,7 @@ use std::thread;
 
 use oneport::client::Error;
 
-use crate::support::{LIMIT, SHORT, frame, ms, opened, serve};
+use crate::support::{LIMIT, SHORT, frame, opened, serve};
 use crate::talk::{echo, echo_server, pattern};
 
 /// One thread receives while several send and another pings: all comes back, in each one's order.
@@ -29,11 +29,13 @@ pub(crate) fn many_at_once(socket: oneport::client::WebSocket) {
         let pinger = sender.clone();
         let pinging = scope.spawn(move || {
             let mut pings = 0;
-            while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            loop {
                 pinger.ping(LIMIT).expect("it is answered");
                 pings += 1;
+                if stopped.try_recv() != Err(mpsc::TryRecvError::Empty) {
+                    break pings;
+                }
             }
-            pings
         });
         let mut next = HashMap::new();
         for _ in 0..SENDERS * EACH {
@@ -96,24 +98,25 @@ fn messages_come_in_while_a_sender_is_blocked() {
 #[test]
 fn a_sender_and_a_server_that_both_write_first_are_freed_by_a_receiver() {
     const MESSAGES: usize = 512;
-    let (half, is_half) = mpsc::channel();
+    // As many as the client keeps, whatever the buffers of the system hold: 1 MiB.
+    const KEPT: usize = 16;
+    let (kept, are_kept) = mpsc::channel();
     let server = opened(move |mut peer| {
         // As an echo server under load: it reads only when its own messages are taken.
         for n in 0..MESSAGES {
             peer.stream.write_all(&frame(0x82, &[n as u8; 65_536])).expect("they are taken");
-            if n == 63 {
-                half.send(()).expect("the test waits");
+            if n + 1 == KEPT {
+                kept.send(()).expect("the test waits");
             }
         }
         assert_eq!(peer.frame().payload.len(), 32 << 20);
         peer.end();
     });
-    let (sender, mut receiver) = server.to("/").ping_interval(ms(0)).connect().unwrap().split();
-    // No ping wakes whoever sleeps too long.
+    let (sender, mut receiver) = server.open().split();
     thread::scope(|scope| {
         let sending = scope.spawn(move || sender.send(&vec![1; 32 << 20][..]));
-        // The inbox is full, or the sockets are.
-        is_half.recv_timeout(LIMIT).unwrap();
+        // The inbox is full, or about to be.
+        are_kept.recv_timeout(LIMIT).unwrap();
         for n in 0..MESSAGES {
             let message = receiver.receive_within(LIMIT / 2).expect("it comes");
             assert!(message.as_bytes() == [n as u8; 65_536], "message {n}");
@@ -128,7 +131,7 @@ fn a_receiver_without_a_time_limit_hears_of_an_end_that_a_sender_caused() {
         peer.close_frame(1000);
         peer.end();
     });
-    let socket = server.to("/").ping_interval(ms(0)).close_timeout(SHORT).connect().unwrap();
+    let socket = server.to("/").close_timeout(SHORT).connect().unwrap();
     let (sender, mut receiver) = socket.split();
     thread::scope(|scope| {
         let (begins, begun) = mpsc::channel();
@@ -148,7 +151,7 @@ fn a_receiver_without_a_time_limit_hears_of_an_end_that_a_sender_caused() {
 #[test]
 fn large_messages_both_ways_at_once() {
     let server = echo_server();
-    let (sender, mut receiver) = server.to("/").ping_interval(ms(0)).connect().unwrap().split();
+    let (sender, mut receiver) = server.to("/").connect().unwrap().split();
     let message = pattern(3 << 20);
     thread::scope(|scope| {
         let message = &message;

@@ -81,6 +81,7 @@ fn to(host: &str, port: u16) -> Connect {
         .receive_timeout(LIMIT)
         .send_timeout(LIMIT)
         .close_timeout(LIMIT)
+        .ping_interval(ms(0))
 }
 
 /// Reads the handshake only, which fails.
@@ -287,7 +288,7 @@ fn a_server_that_takes_nothing_is_noticed_behind_tls_too() {
         let _ = is_done.recv();
     });
     let connect = to("localhost", server.port).roots(authority.pem.as_bytes()).unwrap();
-    let mut socket = connect.ping_interval(ms(0)).send_timeout(SHORT).connect().unwrap();
+    let mut socket = connect.send_timeout(SHORT).connect().unwrap();
     // Messages that TLS takes whole, so that the connection itself has nothing left.
     let message = vec![0; 10_000];
     let error = loop {

@@ -9,7 +9,8 @@ use oneport::{AppError, Event, Flow, Handle, SendError, SendEvent};
 
 use crate::raw::{BINARY, Raw, TEXT};
 use crate::support::{
-    LIMIT, Serving, Told, answering, eventually, ms, notes, on_events, say, serve, serve_with, take,
+    LATER, LIMIT, Serving, Told, answering, eventually, ms, notes, on_events, say, serve,
+    serve_with, take,
 };
 
 static PIECE: [u8; 32 * 1024] = [b'x'; 32 * 1024];
@@ -446,7 +447,7 @@ fn deadlines_stand_still_while_the_application_pauses() {
             match event {
                 Event::HttpRequest { more_body: true, .. } => {
                     out.pause();
-                    out.wake_after(ms(400));
+                    out.wake_after(LATER * 4 / 3);
                 }
                 Event::Timer => out.resume(),
                 Event::HttpRequest { more_body: false, .. } => say(out, "patient")?,
@@ -454,7 +455,7 @@ fn deadlines_stand_still_while_the_application_pauses() {
             }
             Ok(())
         }),
-        |server| server.body_timeout(ms(150)),
+        |server| server.body_timeout(LATER),
     );
     let mut client = server.raw();
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n1");

@@ -168,7 +168,7 @@ impl Raw {
         let patience = std::time::Duration::from_millis(100);
         let mut since = std::time::Instant::now();
         while sent < most && since.elapsed() < patience {
-            match self.stream.write(&piece) {
+            match self.stream.write(&piece[..piece.len().min(most - sent)]) {
                 Ok(n) => {
                     sent += n;
                     since = std::time::Instant::now();

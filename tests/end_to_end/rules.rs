@@ -872,19 +872,31 @@ fn rule_22_many_small_fragments_cost_no_more_than_their_bytes() {
     }));
     let mut client = server.raw();
     client.open("/");
-    // Twice as many take about twice as long: with copying it would be four times.
-    let mut times = Vec::new();
-    for count in [30_000usize, 60_000, 120_000] {
+    grows_as_its_bytes([30_000, 120_000], |count| {
         let mut bytes = frame(false, BINARY, &[b'x'; 16]);
         bytes.extend(frame(false, CONTINUATION, &[b'x'; 16]).repeat(count - 2));
         bytes.extend(frame(true, CONTINUATION, &[b'x'; 16]));
-        let begun = Instant::now();
         client.send(bytes);
         assert_eq!(client.frame(), Frame::whole(TEXT, (count * 16).to_string()));
-        times.push(begun.elapsed());
+    });
+}
+
+/// Four times as many take about four times as long: with copying it would be 16 times. Whatever
+/// else the machine does may disturb it, but not each time.
+fn grows_as_its_bytes(counts: [usize; 2], mut once: impl FnMut(usize)) {
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        let times = counts.map(|count| {
+            let begun = Instant::now();
+            once(count);
+            begun.elapsed()
+        });
+        if times[1] < times[0] * 10 {
+            return;
+        }
+        all.push(times);
     }
-    assert!(times[2] < Duration::from_secs(3), "{times:?}");
-    assert!(times[2] < times[0] * 12 + Duration::from_millis(200), "{times:?}");
+    panic!("{all:?}");
 }
 
 #[test]
@@ -902,11 +914,11 @@ fn rule_22_many_small_chunks_cost_no_more_than_their_bytes() {
         }
     }));
     let mut client = server.raw();
-    client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
-    let begun = Instant::now();
-    client.send("1\r\nx\r\n".repeat(200_000) + "0\r\n\r\n");
-    assert_eq!(client.response().text(), "200000");
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    grows_as_its_bytes([50_000, 200_000], |count| {
+        client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.send("1\r\nx\r\n".repeat(count) + "0\r\n\r\n");
+        assert_eq!(client.response().text(), count.to_string());
+    });
 }
 
 #[test]

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use oneport::{Event, Handle, SendEvent};
 
 use crate::raw::{Raw, close_frame};
 use crate::support::{
-    Serving, answering, boxed, by_scope, echo, eventually, ms, notes, on_events, plain, say, serve,
-    serve_with, take,
+    LIMIT, Serving, answering, boxed, by_scope, echo, eventually, more_than_is_taken, ms, notes,
+    on_events, plain, say, serve, serve_with, take,
 };
 
 #[test]
@@ -87,7 +87,7 @@ fn an_upload_in_flight_is_finished_before_the_end() {
 
 #[test]
 fn idle_and_half_said_connections_are_closed_at_once() {
-    let mut server = serve_with(plain(), |server| server.drain_timeout(Duration::from_secs(60)));
+    let mut server = serve_with(plain(), |server| server.drain_timeout(LIMIT * 2));
     let mut idle = server.raw();
     idle.get("/");
     assert_eq!(idle.response().status, 200);
@@ -96,13 +96,11 @@ fn idle_and_half_said_connections_are_closed_at_once() {
     let mut silent = server.raw();
     server.barrier();
 
-    let begun = Instant::now();
     server.ask_to_stop();
     for client in [&mut idle, &mut half, &mut silent] {
         client.expect_end();
     }
     server.outcome().unwrap();
-    assert!(begun.elapsed() < ms(1500), "{:?}", begun.elapsed());
     assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
 }
 
@@ -163,8 +161,10 @@ fn a_request_that_waited_at_the_door_before_the_stop_is_answered() {
 #[test]
 fn a_crowd_at_the_door_is_answered_and_told_that_it_was_the_last_answer() {
     let (server, known, mut busy, hold) = blocked();
-    // More than are let in at once.
-    let mut crowd: Vec<_> = (0..200).map(|_| server.raw()).collect();
+    // More than are let in at once, and not more than the system lets wait.
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+    let most = most.ok().and_then(|most| most.trim().parse().ok()).unwrap_or(128);
+    let mut crowd: Vec<_> = (0..200.min(most * 3 / 4)).map(|_| server.raw()).collect();
     for client in &mut crowd {
         client.get("/");
     }
@@ -223,7 +223,7 @@ fn a_websocket_that_answers_no_close_is_ended_in_time() {
             }
             event => echo(event, out),
         }),
-        |server| server.close_timeout(ms(100)).drain_timeout(Duration::from_secs(60)),
+        |server| server.close_timeout(ms(100)).drain_timeout(LIMIT * 2),
     );
     let mut client = server.raw();
     client.open("/");
@@ -277,7 +277,7 @@ fn what_never_answers_is_ended_by_the_drain_timeout() {
     server.ask_to_stop();
     server.outcome().unwrap();
     let took = begun.elapsed();
-    assert!(took >= ms(180) && took < ms(2000), "{took:?}");
+    assert!(took >= ms(200), "{took:?}");
     assert_eq!(told.all(), ["http.disconnect"]);
     assert!(!handle.is_alive());
     client.expect_end();
@@ -285,19 +285,37 @@ fn what_never_answers_is_ended_by_the_drain_timeout() {
 
 #[test]
 fn a_slow_reader_does_not_keep_the_server_alive() {
+    let (note, told) = notes();
     let mut server = serve_with(
-        answering(|out| {
-            out.respond(200, &[], vec![b'x'; 20 << 20])?;
+        on_events(move |event, out| {
+            let headers = &[];
+            match event {
+                Event::HttpRequest { .. } => {
+                    let start =
+                        SendEvent::HttpResponseStart { status: 200, headers, trailers: false };
+                    out.send(start)?;
+                    // In a later callback each part is offered to the system at once.
+                    out.wake_after(ms(1));
+                }
+                Event::Timer => {
+                    more_than_is_taken(out)?;
+                    // Far more than the system finds room for later.
+                    let body = &vec![b'y'; 16 << 20];
+                    out.send(SendEvent::HttpResponseBody { body, more_body: false })?;
+                    note.note("answered");
+                }
+                _ => {}
+            }
             Ok(())
         }),
         |server| server.drain_timeout(ms(200)),
     );
     let mut client = Raw::connect_narrow(server.address);
     client.get("/");
-    server.barrier();
+    assert_eq!(told.next(), "answered");
     server.ask_to_stop();
     server.outcome().unwrap();
-    assert!(client.rest().len() < 20 << 20);
+    assert!(!client.rest().ends_with(b"\r\n0\r\n\r\n"), "it was not taken");
 }
 
 #[test]
@@ -372,20 +390,17 @@ fn several_workers_serve() {
 
 #[test]
 fn a_stop_reaches_every_worker() {
-    let mut server =
-        serve_with(plain(), |server| server.workers(3).drain_timeout(Duration::from_secs(60)));
+    let mut server = serve_with(plain(), |server| server.workers(3).drain_timeout(LIMIT * 2));
     let mut clients: Vec<_> = (0..50).map(|_| server.raw()).collect();
     for client in &mut clients {
         client.get("/");
         assert_eq!(client.response().status, 200);
     }
-    let begun = Instant::now();
     server.ask_to_stop();
     for client in &mut clients {
         client.expect_end();
     }
     server.outcome().unwrap();
-    assert!(begun.elapsed() < ms(1500), "{:?}", begun.elapsed());
 }
 
 #[test]

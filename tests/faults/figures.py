@@ -46,13 +46,39 @@ def descriptors(testbed):
     return len(os.listdir(f"/proc/{testbed.process.pid}/fd"))
 
 
-def left_open(testbed, before):
-    """Descriptors that it has more than when nobody had come yet. Who has just left may be noticed
-    a moment later."""
+def at_rest(figure):
+    """A figure that must come to 0 and stay there. Who has just left may be noticed a moment later,
+    and who leaves while it is asked may be counted in one part of an answer and not in another."""
     deadline = time.monotonic() + PATIENCE
-    while (more := descriptors(testbed) - before) and time.monotonic() < deadline:
+    while (value := figure()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return more
+    return value
+
+
+def left_open(testbed, before):
+    """Descriptors that it has more than when nobody had come yet."""
+    return at_rest(lambda: descriptors(testbed) - before)
+
+
+def bytes_held(testbed):
+    return at_rest(lambda: testbed.stats()["bytes_held"])
+
+
+def without_record(testbed):
+    """Connections that are gone and were not counted when they were closed."""
+
+    def lacking():
+        stats = testbed.stats()
+        open_now = stats["connections"]["now"]
+        return stats["connections"]["ever"] - open_now - sum(stats["closed"].values())
+
+    return at_rest(lacking)
+
+
+def at_the_door(wished):
+    """So many connections, or as many as the system lets wait for an `accept`."""
+    with open("/proc/sys/net/core/somaxconn") as most:
+        return min(wished, int(most.read()) * 3 // 4)
 
 
 def cpu_seconds(testbed):

@@ -48,10 +48,11 @@ class Others:
 
 
 def report(table, fault, when, figures):
-    """Their latency. The bounds leave room for a machine that does other things at once."""
+    """Their latency. The bounds leave room for a slow machine that does other things at once; a
+    server that waits for one peer while it serves another is past them by far."""
     table.add(fault, f"others, {when}: requests answered", figures["count"], least=100)
-    table.add(fault, f"others, {when}: median", figures["p50"], "ms", most=20)
-    table.add(fault, f"others, {when}: 99th percentile", figures["p99"], "ms", most=250)
+    table.add(fault, f"others, {when}: median", figures["p50"], "ms", most=100)
+    table.add(fault, f"others, {when}: 99th percentile", figures["p99"], "ms", most=1000)
 
 
 def ask(client):

@@ -11,4 +11,4 @@ cd "$(dirname "$0")/../.."
 cargo build --release --example testbed
 export TESTBED=${CARGO_TARGET_DIR:-$PWD/target}/release/examples/testbed
 export PYTHONPATH=$PWD/tests/interop PYTHONDONTWRITEBYTECODE=1
-exec timeout --foreground --kill-after=10 600 python3 tests/faults/faults.py "$@"
+exec timeout --foreground --kill-after=10 900 python3 tests/faults/faults.py "$@"

@@ -24,7 +24,7 @@ for target in "${targets[@]}"; do
   mkdir -p "corpus/$target" "$found"
   log=$(mktemp)
   if ! cargo fuzz run --fuzz-dir . -s "$sanitizer" "$target" "$found" "corpus/$target" -- \
-    -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 >"$log" 2>&1; then
+    -max_total_time="$seconds" -max_len=4096 -timeout=30 -rss_limit_mb=2048 >"$log" 2>&1; then
     tail -n 100 "$log"
     exit 1
   fi

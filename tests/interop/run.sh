@@ -91,6 +91,6 @@ export PYTHON_WEBSOCKETS_13=$target/venv-websockets-13/bin/python
 export PYTHONDONTWRITEBYTECODE=1
 # Each test has a limit of its own; this one is for all of them. The signal lets pytest end the
 # programs that it started.
-exec timeout --foreground --signal=INT --kill-after=30 900 \
+exec timeout --foreground --signal=INT --kill-after=30 1800 \
     "$target/venv-interop/bin/python" -m pytest -c tests/interop/pytest.ini \
     --rootdir tests/interop -p no:cacheprovider "$@" tests/interop

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 BINARY = os.environ["TESTBED"]
 HOST = "127.0.0.1"
 #: Longer than anything here takes on a busy machine (seconds).
-PATIENCE = 20
+PATIENCE = 45
 
 # Proxies of the environment are for other hosts.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

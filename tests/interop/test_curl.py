@@ -54,7 +54,7 @@ def curl(testbed, tmp_path):
     def run(path, *options, to=testbed):
         heads.write_bytes(b"")
         done = subprocess.run(
-            ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "30",
+            ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "60",
              "--dump-header", heads, "--write-out", "%{stderr}%{json}\n", *options, to.url + path],
             stdin=subprocess.DEVNULL, capture_output=True, check=False,
         )  # fmt: skip
@@ -309,14 +309,14 @@ def test_expect_100_continue(curl, tmp_path, framing):
     file.write_bytes(b"pieces" * 500_000)
     result = curl(
         "/echo", "--upload-file", file, "-H", framing, "-H", "Expect: 100-continue",
-        "--expect100-timeout", "20",
+        "--expect100-timeout", "60",
     )  # fmt: skip
     assert result.exit_code == 0
     assert result.statuses == [100, 200]
     # RFC 9110 §15.2: an interim response has no body; ours has no fields either.
     assert result.heads[0][1] == []
     assert result.body == file.read_bytes()
-    assert result.fact("time_total") < 20, "curl gave up waiting for the 100"
+    assert result.fact("time_total") < 40, "curl gave up waiting for the 100"
 
 
 def test_expectation_that_nobody_knows(curl):
@@ -402,13 +402,13 @@ def test_body_too_large_is_refused_at_the_head(curl, tmp_path):
     start = time.monotonic()
     result = curl(
         "/echo", "--upload-file", file, "-H", "Expect: 100-continue",
-        "--expect100-timeout", "20",
+        "--expect100-timeout", "60",
     )  # fmt: skip
     # No 100, and not a byte of the body.
     assert result.statuses == [413]
     assert result.fact("size_upload") == 0
     assert result.get("connection") == "close"
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 40
 
 
 def test_body_of_just_the_limit(curl, tmp_path):

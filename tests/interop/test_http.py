@@ -151,7 +151,7 @@ def test_slow_requests_at_the_same_time(testbed):
             start = time.monotonic()
             assert await asyncio.gather(*(one() for _ in range(80))) == ["done"] * 80
             # One after the other they take 40 s.
-            assert time.monotonic() - start < 10
+            assert time.monotonic() - start < 30
 
     asyncio.run(all_of_them())
 
@@ -446,7 +446,7 @@ def test_early_disconnect_of_aiohttp(testbed, tag):
     async def leave():
         async with aio(testbed) as session:
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(session.get(f"/slow?ms=10000&{tag}"), 0.2)
+                await asyncio.wait_for(session.get(f"/slow?ms=10000&{tag}"), 1)
 
     asyncio.run(leave())
     assert testbed.disconnect(f"ms=10000&{tag}")["path"] == "/slow"
@@ -454,7 +454,7 @@ def test_early_disconnect_of_aiohttp(testbed, tag):
 
 def test_early_disconnect_of_httpx(testbed, hx, tag):
     with pytest.raises(httpx.ReadTimeout):
-        hx.get(f"/slow?ms=10000&{tag}", timeout=0.2)
+        hx.get(f"/slow?ms=10000&{tag}", timeout=httpx.Timeout(PATIENCE, read=0.2))
     assert testbed.disconnect(f"ms=10000&{tag}")["path"] == "/slow"
 
 

@@ -207,7 +207,7 @@ def test_ticker_until_it_is_interrupted(serve, name, its_port, path):
             client.kill()
     assert (client.returncode, complaints) == (0, "")
     assert all(re.search(r"^< .*tick \d+$", line) for line in heard), heard
-    # The answer came: it did not have to wait for its limit of a second.
-    assert time.monotonic() - began < 0.9
+    # The answer came: it did not have to wait for its limit of 10 s.
+    assert time.monotonic() - began < 9
     if name == "server.go":
         eventually(lambda: any("close 1000 (normal): interrupted" in line for line in server.lines))
