@@ -21,7 +21,10 @@ pub(crate) fn echo() -> impl App {
                     out.close(1000, "")?;
                 }
                 Event::WebSocketConnect => {
-                    out.send(SendEvent::WebSocketAccept { subprotocol, headers: &[] })?;
+                    out.send(SendEvent::WebSocketAccept {
+                        subprotocol,
+                        headers: &[(b"x-session", b"17"), (b"x-bytes", b"\xff")],
+                    })?;
                 }
                 Event::WebSocketReceive(Sent::Text("told?")) => {
                     out.message(&told)?;
@@ -90,6 +93,7 @@ fn a_message_above_the_limit_closes_with_1009() {
     socket.send(&pattern(1001)[..]).unwrap();
     let error = socket.receive().unwrap_err();
     assert!(matches!(error, Error::Protocol(_)) && error.close_code() == Some(1009), "{error:?}");
+    assert_eq!(error.to_string(), "the server sent a message larger than we take");
 }
 
 #[test]
@@ -106,6 +110,11 @@ fn what_is_asked_for_reaches_the_server_and_its_choice_the_client() {
     assert_eq!(socket.subprotocol(), Some("b"));
     assert!(!socket.is_compressed());
     assert_eq!(socket.peer_addr().unwrap(), server.address);
+    let response = socket.response();
+    assert_eq!((response.status(), response.field("X-Session")), (101, Some("17")));
+    assert_eq!((response.field("x-bytes"), response.field("x-other")), (None, None));
+    assert!(response.fields().any(|field| field == ("x-bytes", &b"\xff"[..])));
+    assert!(response.body().is_empty());
     socket.send("told?").unwrap();
     let told = format!(
         "origin=Some(\"https://example.com\") x-extra=Some(\"yes\") host=Some(\"{}\")",
