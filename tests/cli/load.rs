@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Ended, run, serve};
+use crate::support::{Ended, run, serve, serve_with};
 
 fn load(url: &str, more: &[&str]) -> (Ended, Value) {
     let args = ["load", url, "--json", "--quiet", "--seconds", "0.3", "--warm-up", "0.1"];
@@ -104,6 +104,30 @@ fn wrong_answers_are_counted_by_kind() {
         assert_eq!(ended.code, Some(3), "{url}: {ended:?}");
         assert!(number(&result["errors"], kind) >= 2.0, "{url}: {result}");
         assert_eq!(number(&result, "answers"), 0.0, "{url}: {result}");
+    }
+}
+
+#[test]
+fn a_full_server_is_told_by_its_status() {
+    let server = serve_with(|server| server.max_connections(1));
+    let (ended, result) = load(&server.http("/"), &["--connections", "2"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let errors = result["errors"].as_object().expect("there are errors");
+    assert!(errors.contains_key("answered with status 503"), "{result}");
+    assert!(!errors.contains_key("sent an answer that nobody asked for"), "{result}");
+}
+
+#[test]
+fn a_body_has_the_type_that_is_given() {
+    let server = serve();
+    let typed = ["-H", "Content-Type: application/json", "--size", "2"];
+    let (ended, result) = load(&server.http("/typed"), &typed);
+    check_plausible(&ended, &result, 50.0);
+    for field in ["content-length: 1", "connection: close", "host: x"] {
+        let (ended, _) = load(&server.http("/typed"), &["-H", field, "--size", "2"]);
+        let name = field.split(':').next().expect("there is a name");
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{field}");
+        assert!(ended.err.contains(&format!("the field {name} ")), "{field}: {}", ended.err);
     }
 }
 

@@ -92,7 +92,7 @@ pub(crate) struct Flags {
     size: Option<u32>,
 
     /// How long to measure
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = value::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = value::some_seconds)]
     seconds: Duration,
 
     /// How long to send before the measurement begins

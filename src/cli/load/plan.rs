@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use oneport::client::Uri;
+use oneport::client::{Error, Uri};
 use oneport::http::sender;
 use oneport::ws::client_handshake::{self, Request};
 use oneport::ws::frame::{self, Header, Opcode};
@@ -129,7 +129,7 @@ impl Plan {
         getrandom::fill(&mut random).map_err(|error| error.to_string())?;
         let key = client_handshake::key(random);
         client_handshake::write_request(out, &self.upgrade(), &key)
-            .map_err(|invalid| invalid.rule().to_string())?;
+            .map_err(|invalid| Error::Invalid(invalid).to_string())?;
         Ok(key)
     }
 
@@ -142,22 +142,25 @@ impl Plan {
         if let Some(origin) = &self.origin {
             own.push(("origin", origin));
         }
-        if !self.payload.is_empty() {
-            own.extend([("content-type", "text/plain"), ("content-length", length.as_str())]);
-        }
         let given = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in given.clone() {
+        if !self.payload.is_empty() {
+            own.push(("content-length", length.as_str()));
+            if !given.clone().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+                own.push(("content-type", "text/plain"));
+            }
+        }
+        for (name, _) in given.clone() {
             // These decide where a request ends, or whether another one may follow.
-            let mut ours = own.iter().map(|(name, _)| *name).chain([
-                "host",
-                "content-length",
-                "transfer-encoding",
-                "connection",
-                "upgrade",
-                "expect",
-            ]);
-            if ours.any(|ours| name.eq_ignore_ascii_case(ours)) {
-                return Err(format!("the field {name}: {value:?} cannot be given here"));
+            let framing =
+                ["content-length", "transfer-encoding", "connection", "upgrade", "expect"];
+            if framing.iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
+                return Err(format!(
+                    "the field {name} cannot be given: it would change where a \
+                     request ends, or whether another one may follow"
+                ));
+            }
+            if own.iter().any(|(ours, _)| name.eq_ignore_ascii_case(ours)) {
+                return Err(format!("the field {name} is sent already, and must be there once"));
             }
         }
         for (name, value) in own.iter().copied().chain(given) {

@@ -217,7 +217,11 @@ impl Runner<'_> {
         let (mut right, mut wrongs) = (0, 0);
         let (times, faults) = (&mut self.times, &mut self.outcome.faults);
         let mut answered = |sent: &mut std::collections::VecDeque<u64>, wrong: Option<Fault>| {
-            let since = sent.pop_front().ok_or(Fault::Unasked)?;
+            let Some(since) = sent.pop_front() else {
+                // A status says why it came unasked: a full server's 503, a 408.
+                let status = wrong.filter(|wrong| matches!(wrong, Fault::Status(_)));
+                return Err(status.unwrap_or(Fault::Unasked));
+            };
             answers += 1;
             match wrong {
                 Some(fault) => {
@@ -348,7 +352,8 @@ impl Runner<'_> {
                     Ok(written) => self.outcome.written += written,
                     Err(error) => self.lose(link, index, Some(Fault::Failed(error.kind()))),
                 }
-            } else if !matches!(link.stage, Stage::Lost) {
+            } else if !matches!(link.stage, Stage::Lost) && !link.was_open {
+                // One that was open is being made again.
                 self.lose(link, index, Some(Fault::ConnectTimeout));
             }
         }
