@@ -82,6 +82,37 @@ fn http_is_measured() {
 }
 
 #[test]
+fn a_rate_is_kept_whether_or_not_answers_come() {
+    let server = serve();
+    let none = serde_json::json!({});
+    let rows: [(String, &[&str], i32); 4] = [
+        (server.ws("/echo"), &["--connections", "3"], 0),
+        (server.ws("/silent"), &["--connections", "1"], 3),
+        (server.http("/"), &["--connections", "4", "--threads", "2"], 0),
+        (server.http("/close"), &["--connections", "2"], 0),
+    ];
+    for (url, more, code) in rows {
+        let (ended, result) = load(&url, &[more, &["--rate", "500"]].concat());
+        assert_eq!(ended.code, Some(code), "{url}: {ended:?}");
+        assert_eq!((&result["rate"], &result["depth"]), (&500.into(), &Value::Null));
+        let due = 500.0 * number(&result, "seconds");
+        if url.starts_with("ws") {
+            // A thread that gets no processor may be this late. What comes for each answer would
+            // be thousands, or one.
+            let sent = number(&result, "bytes_out") / (128.0 + 8.0);
+            assert!((sent - due).abs() < 100.0, "{url}: {due} due: {result}");
+        }
+        if code == 0 {
+            assert_eq!(result["errors"], none, "{url}");
+            // What was due earlier may be answered within the measured time.
+            let earlier = 500.0 * number(&result, "latency_us.max") / 1e6;
+            let answers = number(&result, "answers");
+            assert!(0.0 < answers && answers <= due + earlier + 4.0, "{url}: {due} due: {result}");
+        }
+    }
+}
+
+#[test]
 fn a_server_that_ends_connections_is_connected_to_again() {
     let server = serve();
     let (ended, result) = load(&server.http("/close"), &["--connections", "2", "--depth", "2"]);

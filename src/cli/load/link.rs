@@ -63,7 +63,6 @@ impl Link {
     pub(super) fn connecting(&mut self, stream: TcpStream) {
         self.stream = Some(stream);
         self.stage = Stage::Connecting;
-        self.sent.clear();
         self.between.clear();
         self.pending = 0;
         self.writable = false;
@@ -107,6 +106,11 @@ impl Link {
     pub(super) fn send(&mut self, plan: &Plan, messages: usize, now: u64) {
         self.pending += messages * plan.unit;
         self.sent.extend(std::iter::repeat_n(now, messages));
+    }
+
+    /// On a new connection: what the one before left unanswered.
+    pub(super) fn send_again(&mut self, plan: &Plan) {
+        self.pending = self.sent.len() * plan.unit;
     }
 
     /// Takes what came. `answered` is told each answer; true: the server ends this connection

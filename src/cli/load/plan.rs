@@ -29,6 +29,8 @@ pub(super) struct Plan {
     /// Bytes of one message on the wire.
     pub(super) unit: usize,
     pub(super) depth: usize,
+    /// Messages a second that one connection is to carry; `None`: as many as are answered.
+    pub(super) rate: Option<f64>,
     /// Departure: RFC 6455 §5.3 wants a fresh masking key for each frame, so that no page can
     /// choose the bytes on the wire. There is no page here, the payload is known to all, and one
     /// frame that is encoded once keeps the load from measuring itself: one key for all.
@@ -64,6 +66,7 @@ impl Plan {
             batch: Vec::new(),
             unit: 0,
             depth: flags.depth as usize,
+            rate: flags.rate.map(|rate| f64::from(rate) / f64::from(flags.connections)),
             key,
             fields: flags.fields.clone(),
             subprotocols: flags.subprotocol.clone(),
@@ -95,6 +98,7 @@ impl Plan {
             batch: Vec::new(),
             unit: 0,
             depth: 1,
+            rate: None,
             key: [1, 2, 3, 4],
             fields: Vec::new(),
             subprotocols: Vec::new(),

@@ -41,12 +41,15 @@ pub(super) fn text(flags: &Flags, plan: &Plan, opened: usize, outcome: &Outcome)
         (false, 0) => "GET requests".to_string(),
         (false, size) => format!("POST requests with {}", show::count(size, "byte")),
     };
+    let under_way = match flags.rate {
+        None => format!("with {} under way each", flags.depth),
+        Some(rate) => format!("with {} a second due in all", show::thousands(rate.into())),
+    };
     let _ = writeln!(out, "{}", show::line(&flags.uri));
     let _ = writeln!(
         out,
-        "{what}, {} with {} under way each, {}, {:.1} s\n",
+        "{what}, {} {under_way}, {}, {:.1} s\n",
         show::count(opened, "connection"),
-        flags.depth,
         show::count(threads(flags), "thread"),
         outcome.seconds,
     );
@@ -123,7 +126,8 @@ pub(super) fn json(flags: &Flags, plan: &Plan, opened: usize, outcome: &Outcome)
         "protocol": if plan.websocket { "websocket" } else { "http" },
         "connections": flags.connections,
         "opened": opened,
-        "depth": flags.depth,
+        "depth": flags.rate.is_none().then_some(flags.depth),
+        "rate": flags.rate,
         "size": plan.payload.len(),
         "threads": threads(flags),
         "seconds": outcome.seconds,
