@@ -1,5 +1,6 @@
 //! `oneport load`.
 
+use oneport::Deflate;
 use serde_json::Value;
 
 use crate::support::{Ended, run, serve, serve_with};
@@ -63,6 +64,39 @@ fn websockets_are_measured() {
             assert!(difference <= slack, "{name} is off by {difference}: {result}");
         }
     }
+}
+
+#[test]
+fn compressed_echoes_are_measured_and_checked() {
+    let server = serve();
+    for (size, compressed) in [("64", false), ("128", true), ("100000", true)] {
+        let flags = ["--deflate", "--size", size, "--connections", "3", "--depth", "2"];
+        let (ended, result) = load(&server.ws("/echo"), &flags);
+        check_plausible(&ended, &result, 3.0);
+        let packed = result["compressed_size"].as_f64();
+        assert_eq!(packed.is_some(), compressed, "{result}");
+        if let Some(packed) = packed {
+            // The server compresses what it echoes, too.
+            let most = (number(&result, "answers") + 6.0) * (packed + 10.0);
+            assert!(packed < number(&result, "size") / 2.0, "{result}");
+            assert!(number(&result, "bytes_in") < most, "{result}");
+        }
+    }
+    let flags = ["--deflate", "--connections", "2"];
+    for (path, kind) in [("/wrong", "echoed other bytes"), ("/short", "echoed another length")] {
+        let (ended, result) = load(&server.ws(path), &flags);
+        assert_eq!(ended.code, Some(3), "{path}: {ended:?}");
+        assert!(number(&result["errors"], kind) >= 2.0, "{path}: {result}");
+    }
+    let small = serve_with(|server| server.deflate(Deflate::default().window_bits(9)));
+    let (ended, result) = load(&small.ws("/echo"), &[&flags[..], &["--size", "9999"]].concat());
+    check_plausible(&ended, &result, 2.0);
+    let plain = serve_with(|server| server);
+    let (ended, result) = load(&plain.ws("/echo"), &flags);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(number(&result["errors"], "did not agree to compress"), 2.0, "{result}");
+    let (ended, _) = load(&server.http("/"), &["--deflate"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
 }
 
 #[test]

@@ -14,6 +14,7 @@
 //! | `pace.rs` | a fixed rate: when the next message is due |
 //! | `link.rs` | one connection: what is under way, what is still to be sent |
 //! | `websocket.rs`, `http.rs` | answers, found and checked in the bytes that come |
+//! | `packed.rs` | a compressed message, and compressed echoes checked |
 //! | `fault.rs` | what can be wrong |
 //! | `report.rs` | the result, for people and as JSON |
 
@@ -21,6 +22,8 @@ mod fault;
 mod http;
 mod link;
 mod pace;
+#[cfg_attr(not(feature = "deflate"), path = "packed_absent.rs")]
+mod packed;
 mod plan;
 mod report;
 mod runner;
@@ -133,6 +136,12 @@ pub(crate) struct Flags {
     #[arg(short, long)]
     origin: Option<String>,
 
+    /// Offers to compress messages (permessage-deflate), and demands it; ws:// only. What is sent is
+    /// compressed once, the text is one that shrinks well
+    #[cfg(feature = "deflate")]
+    #[arg(long)]
+    deflate: bool,
+
     /// Prints the result as JSON
     #[arg(long)]
     json: bool,
@@ -140,6 +149,16 @@ pub(crate) struct Flags {
     /// No progress line on standard error
     #[arg(short, long)]
     quiet: bool,
+}
+
+impl Flags {
+    fn deflate(&self) -> Option<oneport::Deflate> {
+        #[cfg(feature = "deflate")]
+        if self.deflate {
+            return Some(oneport::Deflate::default());
+        }
+        None
+    }
 }
 
 /// What all connections do at the moment.

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use oneport::Deflate;
 use oneport::client::{Error, Uri};
 use oneport::http::sender;
 use oneport::ws::client_handshake::{self, Request};
@@ -10,6 +11,7 @@ use oneport::ws::frame::{self, Header, Opcode};
 use oneport::ws::mask;
 
 use super::Flags;
+use super::packed;
 use crate::exit;
 
 /// Bytes of messages that are prepared in a row, so that one write takes many of them.
@@ -24,6 +26,9 @@ pub(super) struct Plan {
     /// For WebSocket: what an echo must be.
     pub(super) opcode: Opcode,
     pub(super) payload: Vec<u8>,
+    /// Whether compression is demanded, and what of the payload is sent then if it shrinks.
+    pub(super) deflate: Option<Deflate>,
+    pub(super) packed: Option<Vec<u8>>,
     /// One message as it goes on the wire, some times in a row.
     pub(super) batch: Vec<u8>,
     /// Bytes of one message on the wire.
@@ -54,6 +59,9 @@ impl Plan {
             let what = "the load speaks no TLS: give a ws:// or http:// URL";
             return Err(usage(what.to_string()));
         }
+        if flags.deflate().is_some() && !websocket {
+            return Err(usage("--deflate is for WebSockets: give a ws:// URL".to_string()));
+        }
         let mut key = [0; 4];
         getrandom::fill(&mut key).map_err(|error| (exit::BROKEN, error.to_string()))?;
         let size = flags.size.unwrap_or(if websocket { 128 } else { 0 }) as usize;
@@ -63,6 +71,8 @@ impl Plan {
             websocket,
             opcode: if flags.binary { Opcode::Binary } else { Opcode::Text },
             payload: (b'a'..=b'z').cycle().take(size).collect(),
+            deflate: flags.deflate(),
+            packed: None,
             batch: Vec::new(),
             unit: 0,
             depth: flags.depth as usize,
@@ -75,8 +85,12 @@ impl Plan {
         let one = if websocket {
             // Is there anything in the handshake that may not be sent?
             plan.handshake(&mut Vec::new()).map_err(usage)?;
+            plan.packed = plan.deflate.and_then(|deflate| packed::pack(&plan.payload, deflate));
             let mut one = Vec::new();
-            plan.write_frame(&mut one, plan.opcode, &plan.payload);
+            match &plan.packed {
+                Some(packed) => plan.write_frame(&mut one, true, plan.opcode, packed),
+                None => plan.write_frame(&mut one, false, plan.opcode, &plan.payload),
+            }
             one
         } else {
             plan.request().map_err(usage)?
@@ -95,6 +109,8 @@ impl Plan {
             websocket: true,
             opcode: Opcode::Text,
             payload: payload.to_vec(),
+            deflate: None,
+            packed: None,
             batch: Vec::new(),
             unit: 0,
             depth: 1,
@@ -107,9 +123,15 @@ impl Plan {
     }
 
     /// Appends a masked frame.
-    pub(super) fn write_frame(&self, out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    pub(super) fn write_frame(
+        &self,
+        out: &mut Vec<u8>,
+        rsv1: bool,
+        opcode: Opcode,
+        payload: &[u8],
+    ) {
         let (mask, len) = (Some(self.key), payload.len() as u64);
-        frame::encode_header(out, Header { fin: true, rsv1: false, opcode, mask, len });
+        frame::encode_header(out, Header { fin: true, rsv1, opcode, mask, len });
         let at = out.len();
         out.extend_from_slice(payload);
         mask::apply(&mut out[at..], self.key);
@@ -122,7 +144,7 @@ impl Plan {
             host: &self.uri.host_field,
             origin: self.origin.as_deref(),
             subprotocols: &self.subprotocols,
-            deflate: None,
+            deflate: self.deflate,
             fields: &self.fields,
         }
     }

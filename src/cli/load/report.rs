@@ -37,7 +37,16 @@ fn percentiles(times: &Histogram<u64>) -> [(&'static str, u64); 5] {
 pub(super) fn text(flags: &Flags, plan: &Plan, opened: usize, outcome: &Outcome) -> String {
     let mut out = String::new();
     let what = match (plan.websocket, plan.payload.len()) {
-        (true, size) => format!("messages of {}", show::count(size, "byte")),
+        (true, size) => {
+            let packed = match (&plan.packed, plan.deflate) {
+                (Some(packed), _) => {
+                    format!(", compressed to {}", show::thousands(packed.len() as u64))
+                }
+                (None, Some(_)) => ", not compressed: too short".to_string(),
+                (None, None) => String::new(),
+            };
+            format!("messages of {}{packed}", show::count(size, "byte"))
+        }
         (false, 0) => "GET requests".to_string(),
         (false, size) => format!("POST requests with {}", show::count(size, "byte")),
     };
@@ -129,6 +138,7 @@ pub(super) fn json(flags: &Flags, plan: &Plan, opened: usize, outcome: &Outcome)
         "depth": flags.rate.is_none().then_some(flags.depth),
         "rate": flags.rate,
         "size": plan.payload.len(),
+        "compressed_size": plan.packed.as_ref().map(Vec::len),
         "threads": threads(flags),
         "seconds": outcome.seconds,
         "answers": outcome.answers,

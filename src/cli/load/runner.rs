@@ -3,7 +3,9 @@
 //! Nothing is allocated for a message. The clock is read once for a read and once for all that
 //! is sent in answer to it.
 
+use std::cell::RefCell;
 use std::io::{self, Read};
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::fault::{Fault, Faults};
 use super::link::{Link, Stage};
 use super::pace::Pace;
+use super::packed::Unpacker;
 use super::plan::Plan;
 use super::{Phase, Shared};
 
@@ -100,7 +103,9 @@ pub(super) fn run(plan: &Plan, shared: &Shared, connections: usize) -> io::Resul
         times: times.expect("the bounds are valid"),
         outcome: Outcome::default(),
     };
-    let mut links: Vec<_> = (0..connections).map(|_| Link::new(plan.depth)).collect();
+    let unpacker = plan.deflate.map(|_| Rc::new(RefCell::new(Unpacker::new())));
+    let mut links: Vec<_> =
+        (0..connections).map(|_| Link::new(plan.depth, unpacker.clone())).collect();
     runner.serve(&mut links)?;
     runner.finish(&mut links)?;
     let Runner { times, mut outcome, .. } = runner;
