@@ -119,6 +119,10 @@ impl Shared {
     fn ping(&self, timeout: Duration) -> Result<Duration, Error> {
         let deadline = Instant::now().checked_add(timeout);
         let mut engine = self.lock();
+        // A pause is taken off the time that the pong is given, whole: it must end before the ping.
+        if engine.resume() {
+            self.changed.notify_all();
+        }
         let before = engine.pings_answered();
         engine.ping();
         loop {

@@ -1,9 +1,11 @@
 //! The client with our own server.
 
+use std::time::Duration;
+
 use oneport::client::{Error, Message, Wait};
 use oneport::{App, Event, Message as Sent, Scope, SendEvent, app, handler};
 
-use crate::support::{LIMIT, Serving, ms, serve};
+use crate::support::{LIMIT, Serving, ms, opened, serve};
 
 /// Echoes; what a message asks for is done instead.
 pub(crate) fn echo() -> impl App {
@@ -174,6 +176,23 @@ fn a_ping_tells_the_round_trip_time_and_messages_wait_meanwhile() {
     let second = socket.ping(LIMIT).unwrap();
     assert!(first < LIMIT && second < LIMIT);
     assert_eq!(socket.receive().unwrap(), "before");
+}
+
+#[test]
+fn what_the_program_does_between_a_message_and_a_ping_does_not_shorten_the_round_trip() {
+    const DELAY: Duration = Duration::from_millis(30);
+    let server = opened(|mut peer| {
+        peer.send(0x81, b"hello");
+        let ping = peer.frame();
+        std::thread::sleep(DELAY);
+        peer.send(0x8a, &ping.payload);
+        peer.end();
+    });
+    let mut socket = server.to("/").connect().unwrap();
+    assert_eq!(socket.receive().unwrap(), "hello");
+    std::thread::sleep(2 * DELAY);
+    let round_trip = socket.ping(LIMIT).unwrap();
+    assert!(round_trip >= DELAY, "{round_trip:?}");
 }
 
 #[test]
