@@ -5,7 +5,14 @@ use std::time::Duration;
 use crate::ws::extension::Deflate;
 
 /// Limits and deadlines of a server. [`Server`](crate::Server) has a builder method for each;
-/// [`Server::config`](crate::Server::config) sets all at once.
+/// [`Server::config`](crate::Server::config) sets all at once: change those of the default, for
+/// one may be added in a later version.
+///
+/// ```
+/// let mut config = oneport::Config::default();
+/// config.max_message = 64 * 1024;
+/// config.drain_timeout = std::time::Duration::from_secs(30);
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {

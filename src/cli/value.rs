@@ -12,6 +12,14 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| "give seconds from 0 on".to_string())
 }
 
+/// The same, but not none.
+pub(crate) fn some_seconds(text: &str) -> Result<Duration, String> {
+    match seconds(text)? {
+        Duration::ZERO => Err("give more than 0 seconds".to_string()),
+        some => Ok(some),
+    }
+}
+
 /// A field of the request: `name: value`.
 pub(crate) fn field(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("give a field as 'name: value'")?;
@@ -27,6 +35,8 @@ mod tests {
         assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
         assert_eq!(seconds("0"), Ok(Duration::ZERO));
         assert_eq!(seconds("inf"), Ok(Duration::MAX));
+        assert_eq!(some_seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert!(some_seconds("0").is_err() && some_seconds("-1").is_err());
         for text in ["-1", "nan", "soon", "", "-inf", "1e300"] {
             assert!(seconds(text).is_err(), "{text}");
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Engine, fill_random};
 use super::error::{Error, Wait};
-use super::response::Arriving;
+use super::response::{Arriving, Response};
 use super::socket::{self, Socket};
 use super::tls::Roots;
 use super::uri::Uri;
@@ -71,13 +71,16 @@ impl Connect {
         }
     }
 
-    /// A further field of the request. Those of the handshake itself are refused.
+    /// A further field of the request, as `authorization` or `cookie`. [`Connect::connect`] refuses
+    /// those of the handshake itself: `host`, `upgrade`, `sec-websocket-key` and their like.
+    #[doc(alias = "header")]
     pub fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_string(), value.to_string()));
         self
     }
 
-    /// A subprotocol that is offered; the first is the one liked best.
+    /// A subprotocol that is offered; the first is the one liked best. What the server chose, if
+    /// it chose one, tells [`WebSocket::subprotocol`].
     pub fn subprotocol(mut self, name: &str) -> Self {
         self.subprotocols.push(name.to_string());
         self
@@ -139,7 +142,8 @@ impl Connect {
         self
     }
 
-    /// For the pong that answers such a ping. Default 20 s.
+    /// For the pong that answers a ping, be it one of [`WebSocket::ping`]: past it the server is
+    /// taken for dead, and the WebSocket ends with [`Wait::Keepalive`]. Default 20 s.
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.config.ping_timeout = timeout;
         self
@@ -184,10 +188,12 @@ impl Connect {
         let accepted = client_handshake::check(headers, &request, &key)
             .map_err(|mistake| Error::Handshake(mistake.to_string()))?;
         let compression = accepted.agreed.zip(self.deflate);
+        let response = Response::new(head.status, headers);
         let rest = answer.bytes.split_off(head.len);
         let engine = Engine::new(socket, self.config, compression, rest);
         Ok(WebSocket::new(
             engine,
+            response,
             accepted.subprotocol,
             compression.is_some(),
             self.receive_timeout,

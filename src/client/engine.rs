@@ -409,7 +409,7 @@ impl Engine {
         let (code, reason) = inbox.end.clone().unwrap_or((ws::close::ABNORMAL, String::new()));
         Some(match self.conn.cause() {
             Some(Cause::WebSocketFailed(error)) => Error::Protocol(error),
-            Some(Cause::DeadlinePassed(Deadline::Pong)) => Error::TimedOut(Wait::Pong),
+            Some(Cause::DeadlinePassed(Deadline::Pong)) => Error::TimedOut(Wait::Keepalive),
             Some(Cause::DeadlinePassed(Deadline::Close)) => Error::TimedOut(Wait::Close),
             Some(Cause::DeadlinePassed(_)) => Error::TimedOut(Wait::Send),
             Some(Cause::PeerClosed | Cause::AppClosed) => Error::Closed { code, reason },

@@ -4,10 +4,10 @@ use std::io;
 
 use super::response::Response;
 use crate::asgi::Invalid;
-use crate::ws;
+use crate::ws::{self, close};
 
-/// Why a client could not connect, or why a WebSocket gives or takes nothing more.
-#[derive(Debug)]
+/// Why a client could not connect, or why a WebSocket gives or takes nothing more. One line that
+/// says what happened, also where it is printed by `fn main() -> Result<(), client::Error>`.
 #[non_exhaustive]
 pub enum Error {
     /// The URI cannot be used.
@@ -51,7 +51,8 @@ pub enum Error {
         /// The peer's reason; empty if we closed.
         reason: String,
     },
-    /// The server broke a rule of the WebSocket protocol, so we closed.
+    /// The server broke a rule of the WebSocket protocol, or sent a message larger than
+    /// [`Connect::max_message`](super::Connect::max_message), so we closed.
     Protocol(ws::Error),
     /// The connection broke off: it ended without a Close, or failed.
     Broken(io::Error),
@@ -59,18 +60,24 @@ pub enum Error {
     Invalid(Invalid),
 }
 
-/// What a time limit was for.
+/// What a time limit was for. After [`Receive`](Wait::Receive) and [`Pong`](Wait::Pong) the
+/// WebSocket is open still; after all others it is not, or never was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wait {
     /// Everything up to the answer to the handshake.
     Connect,
-    /// A message.
+    /// A message. The WebSocket is open still.
     Receive,
     /// The peer took nothing of what was sent.
     Send,
-    /// The pong that answers a ping.
+    /// The pong that answers a [`ping`](super::WebSocket::ping) of the program. The WebSocket is
+    /// open still: only the program's patience ended.
     Pong,
+    /// The pong that answers any ping, within
+    /// [`Connect::ping_timeout`](super::Connect::ping_timeout): the server is taken for dead, so
+    /// we closed with 1011 (RFC 6455 §5.5.2: a ping may serve as a keepalive).
+    Keepalive,
     /// The peer's Close.
     Close,
 }
@@ -87,9 +94,17 @@ impl Error {
         match self {
             Error::Closed { code, .. } => Some(*code),
             Error::Protocol(error) => Some(error.close_code()),
-            Error::Broken(_) | Error::TimedOut(Wait::Close | Wait::Send) => Some(1006),
+            Error::TimedOut(Wait::Keepalive) => Some(close::INTERNAL_ERROR),
+            Error::Broken(_) | Error::TimedOut(Wait::Close | Wait::Send) => Some(close::ABNORMAL),
             _ => None,
         }
+    }
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // `main` prints errors with Debug: the reader there is a person, too.
+        std::fmt::Display::fmt(self, f)
     }
 }
 
@@ -118,6 +133,7 @@ impl std::fmt::Display for Error {
                 Wait::Receive => "no message came within the time limit",
                 Wait::Send => "the server took nothing within the time limit",
                 Wait::Pong => "no pong came within the time limit",
+                Wait::Keepalive => "the server answered no ping in time and is taken for dead",
                 Wait::Close => "the server did not answer our Close within the time limit",
             }),
             Error::Closed { code, reason } if reason.is_empty() => {
@@ -126,8 +142,19 @@ impl std::fmt::Display for Error {
             Error::Closed { code, reason } => {
                 write!(f, "the WebSocket was closed with code {code}: {reason}")
             }
+            Error::Protocol(ws::Error::MessageTooBig) => {
+                f.write_str("the server sent a message larger than we take")
+            }
             Error::Protocol(error) => write!(f, "the server broke a rule: {error}"),
             Error::Broken(source) => write!(f, "the connection broke off: {source}"),
+            Error::Invalid(Invalid::HandshakeField) => f.write_str(
+                "host, origin, upgrade, connection, content-length, transfer-encoding and the \
+                 sec-websocket fields are the handshake's own (RFC 6455 §4.1): the URI, the Origin \
+                 and the subprotocols are given apart",
+            ),
+            Error::Invalid(Invalid::Subprotocol) => f.write_str(
+                "a subprotocol must be a token, and may be offered once (RFC 6455 §4.1)",
+            ),
             Error::Invalid(what) => f.write_str(what.rule()),
         }
     }

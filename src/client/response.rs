@@ -1,4 +1,4 @@
-//! The answer of a server that did not accept: status, fields and body.
+//! The answer of a server to the opening handshake: status, fields and body.
 
 use crate::http::chunked;
 use crate::http::head::FieldSpan;
@@ -7,8 +7,8 @@ use crate::http::headers::Headers;
 /// Bytes of a body that are kept.
 const LARGEST_BODY: usize = 64 * 1024;
 
-/// A response of a server that refused the handshake.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A response of a server to the opening handshake: a 101, or that of a server that refused.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,
     fields: Vec<(String, Vec<u8>)>,
@@ -16,25 +16,47 @@ pub struct Response {
 }
 
 impl Response {
+    /// Its body is empty.
+    pub(super) fn new(status: u16, headers: Headers<'_>) -> Self {
+        let owned = |(name, value): (&[u8], &[u8])| {
+            (String::from_utf8_lossy(name).into_owned(), value.to_vec())
+        };
+        Self { status, fields: headers.iter().map(owned).collect(), body: Vec::new() }
+    }
+
     /// The status code.
     pub fn status(&self) -> u16 {
         self.status
     }
 
     /// The fields: names in lower case, values as they came.
+    #[doc(alias = "headers")]
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
-    /// The first field of this name (in lower case), if it is UTF-8.
+    /// The first field of this name, in whatever case, if it is UTF-8.
+    #[doc(alias = "header")]
     pub fn field(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.fields.iter().find(|(n, _)| n == name)?;
+        let (_, value) = self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(value).ok()
     }
 
-    /// The body, up to 64 KiB of it.
+    /// The body, up to 64 KiB of it. A 101 has none.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+}
+
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = String::from_utf8_lossy;
+        let fields: Vec<_> = self.fields().map(|(name, value)| (name, text(value))).collect();
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("fields", &fields)
+            .field("body", &text(&self.body))
+            .finish()
     }
 }
 
@@ -78,11 +100,7 @@ impl Arriving {
         } else {
             length().map_or(Body::UntilClose, Body::Length)
         };
-        let fields = headers
-            .iter()
-            .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
-            .collect();
-        Self { response: Response { status, fields, body: Vec::new() }, body }
+        Self { response: Response::new(status, headers), body }
     }
 
     /// Takes what came; true if that is all, or enough.

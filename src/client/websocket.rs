@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::engine::Engine;
 use super::error::{Error, Wait};
 use super::message::Message;
+use super::response::Response;
 use super::socket;
 use crate::ws;
 
@@ -26,6 +27,7 @@ struct Shared {
     /// Something happened.
     changed: Condvar,
     stream: Arc<TcpStream>,
+    response: Response,
     subprotocol: Option<String>,
     compressed: bool,
 }
@@ -117,6 +119,10 @@ impl Shared {
     fn ping(&self, timeout: Duration) -> Result<Duration, Error> {
         let deadline = Instant::now().checked_add(timeout);
         let mut engine = self.lock();
+        // A pause is taken off the time that the pong is given, whole: it must end before the ping.
+        if engine.resume() {
+            self.changed.notify_all();
+        }
         let before = engine.pings_answered();
         engine.ping();
         loop {
@@ -179,13 +185,14 @@ pub struct WebSocket {
 impl WebSocket {
     pub(super) fn new(
         engine: Engine,
+        response: Response,
         subprotocol: Option<String>,
         compressed: bool,
         receive_timeout: Option<Duration>,
     ) -> Self {
         let (stream, changed) = (engine.stream(), Condvar::new());
         let engine = Mutex::new(engine);
-        let shared = Shared { engine, changed, stream, subprotocol, compressed };
+        let shared = Shared { engine, changed, stream, response, subprotocol, compressed };
         Self { shared: Arc::new(shared), receive_timeout }
     }
 
@@ -229,20 +236,32 @@ impl WebSocket {
     /// are received. A server may take very many pings a second for an attack: Oneport closes with
     /// 1008 past 1,000.
     ///
+    /// One ping is under way at a time: who asks while another waits for its pong, or asks again
+    /// after its own time limit, waits for the same pong.
+    ///
     /// # Errors
-    /// [`Error::TimedOut`]; the WebSocket is open still. Else why it ended.
+    /// [`Wait::Pong`] when the time limit passed; the WebSocket is open still, until
+    /// [`Connect::ping_timeout`](super::Connect::ping_timeout) ends it. Else why it ended:
+    /// [`Wait::Keepalive`] for that.
     pub fn ping(&mut self, timeout: Duration) -> Result<Duration, Error> {
         self.shared.ping(timeout)
     }
 
-    /// Closes: sends a Close with a code (1000 is "done") and a reason of at most 123 bytes,
-    /// and waits for the server's.
+    /// Closes: sends a Close with a code (1000 is "done") and a reason, of which at most 123 bytes
+    /// are sent (RFC 6455 §5.5), and waits for the server's.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a code that may not be sent, [`Error::TimedOut`] if the server
     /// does not answer, [`Error::Broken`]. It is closed in any case but the first.
     pub fn close(self, code: u16, reason: &str) -> Result<(), Error> {
         self.shared.close(code, reason)
+    }
+
+    /// The server's answer to the handshake, with the fields that it sent along: a cookie, the
+    /// name of a session.
+    #[doc(alias = "headers")]
+    pub fn response(&self) -> &Response {
+        &self.shared.response
     }
 
     /// The subprotocol that the server chose.
@@ -263,7 +282,9 @@ impl WebSocket {
         self.shared.stream.peer_addr()
     }
 
-    /// Two halves, for two threads: one receives while the other (or clones of it) send.
+    /// Two halves, for two threads: one receives while the other (or clones of it) send. The end
+    /// of the WebSocket is told to both. When the last of them is dropped, it is closed as if the
+    /// whole had been.
     pub fn split(self) -> (Sender, Receiver) {
         let Self { shared, receive_timeout } = self;
         (Sender { shared: Arc::clone(&shared) }, Receiver { shared, receive_timeout })

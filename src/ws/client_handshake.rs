@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::extension::{self, Agreed, Deflate, Unacceptable};
 use super::handshake;
+use crate::bytes::ascii;
 use crate::http::headers::{Headers, list_elements};
 use crate::http::sender::{self, Invalid};
 
@@ -60,6 +61,12 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request<'_>, key: &str) -> Res
     field("sec-websocket-version", "13")?;
     if let Some(origin) = request.origin {
         field("origin", origin)?;
+    }
+    // RFC 6455 §4.1 no. 10: tokens, each once.
+    for (at, name) in request.subprotocols.iter().enumerate() {
+        if !ascii::is_token(name.as_bytes()) || request.subprotocols[..at].contains(name) {
+            return Err(Invalid::Subprotocol);
+        }
     }
     if !request.subprotocols.is_empty() {
         field("sec-websocket-protocol", &request.subprotocols.join(", "))?;
@@ -212,6 +219,15 @@ mod tests {
         ];
         for (text, mistake) in rows {
             assert_eq!(check_text(&text, &request), Err(mistake), "{text}");
+        }
+    }
+
+    #[test]
+    fn subprotocols_are_tokens_and_offered_once() {
+        for names in [&["chat", "chat"][..], &["a b"], &[""], &["a,b"], &["a\r\nb: c"]] {
+            let names: Vec<_> = names.iter().map(|name| name.to_string()).collect();
+            let refused = write_request(&mut Vec::new(), &request(&names), KEY);
+            assert_eq!(refused, Err(Invalid::Subprotocol), "{names:?}");
         }
     }
 

@@ -115,3 +115,15 @@ fn a_reader_that_has_enough_is_a_normal_end() {
     let ended = finish(child);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
 }
+
+#[test]
+#[cfg(feature = "tls")]
+fn certificates_that_cannot_be_used_are_told_with_their_file() {
+    // Neither is there a file of this name, nor a certificate in this one.
+    for (file, why) in [("/nowhere.pem", "No such file"), ("Cargo.toml", "no certificate")] {
+        let ended = run(&["connect", "wss://127.0.0.1:1/", "--ca", file], b"");
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{ended:?}");
+        let told = format!("oneport: --ca {file} cannot be used: ");
+        assert!(ended.err.starts_with(&told) && ended.err.contains(why), "{ended:?}");
+    }
+}

@@ -1,8 +1,9 @@
 //! `oneport load`.
 
+use oneport::Deflate;
 use serde_json::Value;
 
-use crate::support::{Ended, nobody_listens, run, serve};
+use crate::support::{Ended, nobody_listens, run, serve, serve_with};
 
 /// Measures until this happened at least `least` times: in a moment, or, on a machine that is
 /// too slow for that, longer.
@@ -80,6 +81,41 @@ fn websockets_are_measured() {
 }
 
 #[test]
+fn compressed_echoes_are_measured_and_checked() {
+    let server = serve();
+    for (size, compressed) in [("64", false), ("128", true), ("100000", true)] {
+        let flags = ["--deflate", "--size", size, "--connections", "3", "--depth", "2"];
+        let (ended, result) = load(&server.ws("/echo"), &flags, &["answers"], 1.0);
+        check_plausible(&ended, &result, 3.0);
+        let packed = result["compressed_size"].as_f64();
+        assert_eq!(packed.is_some(), compressed, "{result}");
+        if let Some(packed) = packed {
+            // The server compresses what it echoes, too.
+            let most = (number(&result, "answers") + 6.0) * (packed + 10.0);
+            assert!(packed < number(&result, "size") / 2.0, "{result}");
+            assert!(number(&result, "bytes_in") < most, "{result}");
+        }
+    }
+    let flags = ["--deflate", "--connections", "2"];
+    for (path, kind) in [("/wrong", "echoed other bytes"), ("/short", "echoed another length")] {
+        let (ended, result) = load(&server.ws(path), &flags, &["errors", kind], 2.0);
+        assert_eq!(ended.code, Some(3), "{path}: {ended:?}");
+        assert!(number(&result["errors"], kind) >= 2.0, "{path}: {result}");
+    }
+    let small = serve_with(|server| server.deflate(Deflate::default().window_bits(9)));
+    let (ended, result) =
+        load(&small.ws("/echo"), &[&flags[..], &["--size", "9999"]].concat(), &["answers"], 1.0);
+    check_plausible(&ended, &result, 2.0);
+    let plain = serve_with(|server| server);
+    let (ended, result) =
+        load(&plain.ws("/echo"), &flags, &["errors", "did not agree to compress"], 2.0);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(number(&result["errors"], "did not agree to compress"), 2.0, "{result}");
+    let (ended, _) = load(&server.http("/"), &["--deflate"], &[], 0.0);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+}
+
+#[test]
 fn http_is_measured() {
     let server = serve();
     let rows: [(&str, &[&str], f64); 4] = [
@@ -92,6 +128,38 @@ fn http_is_measured() {
         let (ended, result) = load(&server.http(path), flags, &["answers"], 1.0);
         check_plausible(&ended, &result, connections);
         assert_eq!((&result["protocol"], number(&result, "reconnects")), (&"http".into(), 0.0));
+    }
+}
+
+#[test]
+fn a_rate_is_kept_whether_or_not_answers_come() {
+    let server = serve();
+    let none = serde_json::json!({});
+    let rows: [(String, &[&str], i32); 4] = [
+        (server.ws("/echo"), &["--connections", "3"], 0),
+        (server.ws("/silent"), &["--connections", "1"], 3),
+        (server.http("/"), &["--connections", "4", "--threads", "2"], 0),
+        (server.http("/close"), &["--connections", "2"], 0),
+    ];
+    for (url, more, code) in rows {
+        let (ended, result) =
+            load(&url, &[more, &["--rate", "500"]].concat(), &["answers"], f64::from(code == 0));
+        assert_eq!(ended.code, Some(code), "{url}: {ended:?}");
+        assert_eq!((&result["rate"], &result["depth"]), (&500.into(), &Value::Null));
+        let due = 500.0 * number(&result, "seconds");
+        if url.starts_with("ws") {
+            // A thread that gets no processor may be late. What comes for each answer would be
+            // thousands, or one.
+            let sent = number(&result, "bytes_out") / (128.0 + 8.0);
+            assert!(due / 5.0 < sent && sent < due + 100.0, "{url}: {due} due: {result}");
+        }
+        if code == 0 {
+            assert_eq!(result["errors"], none, "{url}");
+            // What was due earlier may be answered within the measured time.
+            let earlier = 500.0 * number(&result, "latency_us.max") / 1e6;
+            let answers = number(&result, "answers");
+            assert!(0.0 < answers && answers <= due + earlier + 4.0, "{url}: {due} due: {result}");
+        }
     }
 }
 
@@ -119,6 +187,35 @@ fn wrong_answers_are_counted_by_kind() {
         assert_eq!(ended.code, Some(3), "{url}: {ended:?}");
         assert!(number(&result["errors"], kind) >= 2.0, "{url}: {result}");
         assert_eq!(number(&result, "answers"), 0.0, "{url}: {result}");
+    }
+}
+
+#[test]
+fn a_full_server_is_told_by_its_status() {
+    let server = serve_with(|server| server.max_connections(1));
+    let (ended, result) = load(
+        &server.http("/"),
+        &["--connections", "2"],
+        &["errors", "answered with status 503"],
+        1.0,
+    );
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let errors = result["errors"].as_object().expect("there are errors");
+    assert!(errors.contains_key("answered with status 503"), "{result}");
+    assert!(!errors.contains_key("sent an answer that nobody asked for"), "{result}");
+}
+
+#[test]
+fn a_body_has_the_type_that_is_given() {
+    let server = serve();
+    let typed = ["-H", "Content-Type: application/json", "--size", "2"];
+    let (ended, result) = load(&server.http("/typed"), &typed, &["answers"], 1.0);
+    check_plausible(&ended, &result, 50.0);
+    for field in ["content-length: 1", "connection: close", "host: x"] {
+        let (ended, _) = load(&server.http("/typed"), &["-H", field, "--size", "2"], &[], 0.0);
+        let name = field.split(':').next().expect("there is a name");
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{field}");
+        assert!(ended.err.contains(&format!("the field {name} ")), "{field}: {}", ended.err);
     }
 }
 

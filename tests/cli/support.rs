@@ -15,7 +15,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 // ---- the server -----------------------------------------------------------------------------
 
 /// A path for each way to behave.
-struct Places;
+pub(crate) struct Places;
 
 pub(crate) struct Place {
     path: String,
@@ -37,6 +37,9 @@ impl App for Places {
             told.push(Vec::from_iter(websocket.subprotocols()).join("+"));
         }
         told.extend([value("origin"), value("x-test"), value("sec-websocket-extensions")]);
+        if let Scope::Http(_) = scope {
+            told.push(value("content-type"));
+        }
         (path != "/nowhere").then(|| Place { path, scope: told.join(" "), subprotocol })
     }
 }
@@ -80,6 +83,10 @@ impl Handler for Place {
 impl Place {
     fn answer(&self, out: &mut Outbox<'_>) -> Result<(), AppError> {
         match self.path.as_str() {
+            "/typed" => {
+                let status = if self.scope.contains("application/json") { 200 } else { 415 };
+                out.respond(status, &[], b"")?;
+            }
             "/close" => _ = out.respond(200, &[(b"connection", b"close")], b"closing")?,
             "/chunked" => {
                 let start =
@@ -103,10 +110,12 @@ pub(crate) struct Serving {
 }
 
 pub(crate) fn serve() -> Serving {
-    let server = Server::new(Places)
-        .signals(false)
-        .deflate(Deflate::default())
-        .drain_timeout(Duration::from_secs(2));
+    serve_with(|server| server.deflate(Deflate::default()))
+}
+
+pub(crate) fn serve_with(configure: impl FnOnce(Server<Places>) -> Server<Places>) -> Serving {
+    let server = Server::new(Places).signals(false).drain_timeout(Duration::from_secs(2));
+    let server = configure(server);
     let bound = server.bind("127.0.0.1:0").expect("a free port can be had");
     let (address, stopper) = (bound.local_addr(), bound.stopper());
     let (is_ready, ready) = mpsc::channel();

@@ -88,6 +88,18 @@ fn a_refusal_has_its_status_its_fields_and_its_body() {
 }
 
 #[test]
+fn an_error_is_one_line_for_people_in_debug_too() {
+    let refusal = "HTTP/1.1 404 Not Found\r\ncontent-length: 10\r\n\r\nnot found\n";
+    let error = failure(answering(refusal.as_bytes()).to("/").connect());
+    assert_eq!(format!("{error:?}"), "the server refused the WebSocket: status 404: not found");
+    let Error::Refused(response) = error else { panic!("{error:?}") };
+    assert_eq!(
+        format!("{response:?}"),
+        r#"Response { status: 404, fields: [("content-length", "10")], body: "not found\n" }"#
+    );
+}
+
+#[test]
 fn a_refusal_in_chunks_or_until_the_end_of_the_connection() {
     let chunked = answering(
         b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ncome\r\n6;x=y\r\n later\r\n\

@@ -126,6 +126,8 @@ fn a_pong_that_never_comes_to_a_ping_of_the_program() {
     let mut socket = server.open();
     assert!(matches!(socket.ping(SHORT), Err(Error::TimedOut(Wait::Pong))));
     // It is open still: only the program's patience ended.
+    assert_eq!(Error::TimedOut(Wait::Pong).close_code(), None);
+    socket.send("still").unwrap();
     assert!(matches!(socket.receive_within(ms(1)), Err(Error::TimedOut(Wait::Receive))));
 }
 
@@ -137,7 +139,20 @@ fn a_pong_that_never_comes_to_a_ping_of_the_heartbeat() {
     });
     let mut socket = server.to("/").ping_interval(SHORT).ping_timeout(SHORT).connect().unwrap();
     let error = socket.receive().unwrap_err();
-    assert!(matches!(error, Error::TimedOut(Wait::Pong)), "{error:?}");
+    assert!(matches!(error, Error::TimedOut(Wait::Keepalive)), "{error:?}");
+    assert_eq!(error.close_code(), Some(1011));
+    assert!(matches!(socket.send("late"), Err(Error::TimedOut(Wait::Keepalive))));
+}
+
+#[test]
+fn a_ping_of_the_program_that_waits_longer_than_the_keepalive_ends_with_it() {
+    let server = opened(|mut peer| {
+        assert_eq!(peer.frame().first, 0x89);
+        peer.close_frame(1011);
+    });
+    let mut socket = server.to("/").ping_timeout(SHORT).connect().unwrap();
+    let error = socket.ping(LIMIT).unwrap_err();
+    assert!(matches!(error, Error::TimedOut(Wait::Keepalive)), "{error:?}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The client with our own server.
 
+use std::time::Duration;
+
 use oneport::client::{Error, Message, Wait};
 use oneport::{App, Event, Message as Sent, Scope, SendEvent, app, handler};
 
-use crate::support::{LIMIT, Serving, ms, serve};
+use crate::support::{LIMIT, Serving, ms, opened, serve};
 
 /// Echoes; what a message asks for is done instead.
 pub(crate) fn echo() -> impl App {
@@ -21,7 +23,10 @@ pub(crate) fn echo() -> impl App {
                     out.close(1000, "")?;
                 }
                 Event::WebSocketConnect => {
-                    out.send(SendEvent::WebSocketAccept { subprotocol, headers: &[] })?;
+                    out.send(SendEvent::WebSocketAccept {
+                        subprotocol,
+                        headers: &[(b"x-session", b"17"), (b"x-bytes", b"\xff")],
+                    })?;
                 }
                 Event::WebSocketReceive(Sent::Text("told?")) => {
                     out.message(&told)?;
@@ -90,6 +95,7 @@ fn a_message_above_the_limit_closes_with_1009() {
     socket.send(&pattern(1001)[..]).unwrap();
     let error = socket.receive().unwrap_err();
     assert!(matches!(error, Error::Protocol(_)) && error.close_code() == Some(1009), "{error:?}");
+    assert_eq!(error.to_string(), "the server sent a message larger than we take");
 }
 
 #[test]
@@ -106,6 +112,11 @@ fn what_is_asked_for_reaches_the_server_and_its_choice_the_client() {
     assert_eq!(socket.subprotocol(), Some("b"));
     assert!(!socket.is_compressed());
     assert_eq!(socket.peer_addr().unwrap(), server.address);
+    let response = socket.response();
+    assert_eq!((response.status(), response.field("X-Session")), (101, Some("17")));
+    assert_eq!((response.field("x-bytes"), response.field("x-other")), (None, None));
+    assert!(response.fields().any(|field| field == ("x-bytes", &b"\xff"[..])));
+    assert!(response.body().is_empty());
     socket.send("told?").unwrap();
     let told = format!(
         "origin=Some(\"https://example.com\") x-extra=Some(\"yes\") host=Some(\"{}\")",
@@ -165,6 +176,23 @@ fn a_ping_tells_the_round_trip_time_and_messages_wait_meanwhile() {
     let second = socket.ping(LIMIT).unwrap();
     assert!(first < LIMIT && second < LIMIT);
     assert_eq!(socket.receive().unwrap(), "before");
+}
+
+#[test]
+fn what_the_program_does_between_a_message_and_a_ping_does_not_shorten_the_round_trip() {
+    const DELAY: Duration = Duration::from_millis(30);
+    let server = opened(|mut peer| {
+        peer.send(0x81, b"hello");
+        let ping = peer.frame();
+        std::thread::sleep(DELAY);
+        peer.send(0x8a, &ping.payload);
+        peer.end();
+    });
+    let mut socket = server.to("/").connect().unwrap();
+    assert_eq!(socket.receive().unwrap(), "hello");
+    std::thread::sleep(2 * DELAY);
+    let round_trip = socket.ping(LIMIT).unwrap();
+    assert!(round_trip >= DELAY, "{round_trip:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use oneport::client::{Connect, Error};
+use oneport::client::Connect;
 
 use crate::exit;
 use crate::value;
@@ -92,7 +92,9 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    fn connect(&self) -> Result<Connect, Error> {
+    /// # Errors
+    /// The exit code, and what is wrong.
+    fn connect(&self) -> Result<Connect, (u8, String)> {
         let mut connect = Connect::to(&self.uri).connect_timeout(self.connect_timeout);
         for name in &self.subprotocol {
             connect = connect.subprotocol(name);
@@ -109,11 +111,14 @@ impl Flags {
         }
         #[cfg(feature = "tls")]
         if let Some(path) = &self.ca {
-            let pem = std::fs::read(path).map_err(|error| Error::Tls {
-                host: path.display().to_string(),
-                source: error.into(),
+            let unusable = |why: String| {
+                (exit::USAGE, format!("--ca {} cannot be used: {why}", path.display()))
+            };
+            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+            connect = connect.roots(&pem).map_err(|error| match error {
+                oneport::client::Error::Tls { source, .. } => unusable(source.to_string()),
+                other => unusable(other.to_string()),
             })?;
-            connect = connect.roots(&pem)?;
         }
         Ok(connect)
     }
@@ -121,11 +126,14 @@ impl Flags {
 
 /// Connects and stays until the end; the exit code.
 pub(crate) fn run(flags: &Flags) -> u8 {
-    let socket = match flags.connect().and_then(Connect::connect) {
+    let connected = flags.connect().and_then(|connect| {
+        connect.connect().map_err(|error| (exit::code(&error), error.to_string()))
+    });
+    let socket = match connected {
         Ok(socket) => socket,
-        Err(error) => {
-            exit::complain(&error);
-            return exit::code(&error);
+        Err((code, what)) => {
+            exit::complain(&what);
+            return code;
         }
     };
     let (input, output) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());

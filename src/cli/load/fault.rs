@@ -24,6 +24,10 @@ pub(super) enum Fault {
     Masked,
     /// The server compresses, which nobody offered.
     Compressed,
+    /// The server does not compress, which was demanded.
+    NotCompressed,
+    /// The server takes a smaller window than what is sent was compressed with.
+    Window,
     /// A fragment without a beginning, or a beginning inside of a message.
     Fragments,
     /// The server closed with this code.
@@ -57,6 +61,8 @@ impl fmt::Display for Fault {
             Fault::NotWebSocket(error) => write!(f, "broke a rule: {error}"),
             Fault::Masked => f.write_str("broke a rule: a server's frame is masked"),
             Fault::Compressed => f.write_str("broke a rule: compressed, which was not offered"),
+            Fault::NotCompressed => f.write_str("did not agree to compress"),
+            Fault::Window => f.write_str("takes a smaller window than the load compresses with"),
             Fault::Fragments => f.write_str("broke a rule: fragments out of order"),
             Fault::Closed(code) => write!(f, "closed with code {code}"),
             Fault::Ended => f.write_str("ended the connection before it had answered"),

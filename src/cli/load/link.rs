@@ -1,7 +1,9 @@
 //! One connection: what is under way, and what is still to be sent.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::rc::Rc;
 
 use mio::net::TcpStream;
 use oneport::http::head::Limits;
@@ -12,6 +14,7 @@ use oneport::ws::frame::Opcode;
 
 use super::fault::Fault;
 use super::http::Responses;
+use super::packed::{self, Unpacker};
 use super::plan::Plan;
 use super::websocket::Echoes;
 
@@ -44,10 +47,12 @@ pub(super) struct Link {
     pub(super) between: Vec<u8>,
     writable: bool,
     pub(super) was_open: bool,
+    /// If echoes may be compressed: that of the thread.
+    unpacker: Option<Rc<RefCell<Unpacker>>>,
 }
 
 impl Link {
-    pub(super) fn new(depth: usize) -> Self {
+    pub(super) fn new(depth: usize, unpacker: Option<Rc<RefCell<Unpacker>>>) -> Self {
         Self {
             stream: None,
             stage: Stage::Lost,
@@ -56,6 +61,7 @@ impl Link {
             between: Vec::new(),
             writable: false,
             was_open: false,
+            unpacker,
         }
     }
 
@@ -63,7 +69,6 @@ impl Link {
     pub(super) fn connecting(&mut self, stream: TcpStream) {
         self.stream = Some(stream);
         self.stage = Stage::Connecting;
-        self.sent.clear();
         self.between.clear();
         self.pending = 0;
         self.writable = false;
@@ -109,6 +114,11 @@ impl Link {
         self.sent.extend(std::iter::repeat_n(now, messages));
     }
 
+    /// On a new connection: what the one before left unanswered.
+    pub(super) fn send_again(&mut self, plan: &Plan) {
+        self.pending = self.sent.len() * plan.unit;
+    }
+
     /// Takes what came. `answered` is told each answer; true: the server ends this connection
     /// in order.
     pub(super) fn read(
@@ -117,7 +127,7 @@ impl Link {
         bytes: &mut [u8],
         answered: &mut impl FnMut(&mut VecDeque<u64>, Option<Fault>) -> Result<(), Fault>,
     ) -> Result<bool, Fault> {
-        let Self { stage, sent, between, .. } = self;
+        let Self { stage, sent, between, unpacker, .. } = self;
         let mut answered = |wrong| answered(sent, wrong);
         match stage {
             Stage::WebSocket(echoes) => {
@@ -130,7 +140,7 @@ impl Link {
                 if let Some(len) = accepted(plan, key, answer)? {
                     // A server may send behind its 101, be it a Close.
                     let rest = answer.split_off(len);
-                    let mut echoes = Echoes::default();
+                    let mut echoes = Echoes::new(unpacker.clone());
                     let outcome = echoes.read(plan, &rest, between, &mut answered);
                     *stage = Stage::WebSocket(echoes);
                     outcome?;
@@ -184,7 +194,7 @@ impl Link {
     /// Ends it politely: a Close, if it is a WebSocket.
     pub(super) fn close(&mut self, plan: &Plan) {
         if matches!(self.stage, Stage::WebSocket(_)) {
-            plan.write_frame(&mut self.between, Opcode::Close, &1000u16.to_be_bytes());
+            plan.write_frame(&mut self.between, false, Opcode::Close, &1000u16.to_be_bytes());
             self.stage = Stage::Closing;
         } else {
             self.lose();
@@ -201,5 +211,39 @@ fn accepted(plan: &Plan, key: &str, answer: &mut [u8]) -> Result<Option<usize>, 
         return Err(Fault::Refused(head.status));
     }
     let checked = client_handshake::check(Headers::new(answer, &fields), &plan.upgrade(), key);
-    checked.map(|_| Some(head.len)).map_err(Fault::Handshake)
+    let accepted = checked.map_err(Fault::Handshake)?;
+    match (accepted.agreed, &plan.packed) {
+        (None, _) if plan.deflate.is_some() => Err(Fault::NotCompressed),
+        (Some(agreed), Some(_)) if !packed::takes(agreed) => Err(Fault::Window),
+        _ => Ok(Some(head.len)),
+    }
+}
+
+#[cfg(all(test, feature = "deflate"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compression_is_agreed_with_a_window_that_is_large_enough() {
+        let mut plan = Plan::for_tests(b"Hello");
+        plan.deflate = Some(oneport::Deflate::default());
+        plan.packed = Some(Vec::new());
+        let agreed = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover";
+        let rows = [
+            (String::new(), Err(Fault::NotCompressed)),
+            (format!("{agreed}\r\n"), Ok(true)),
+            (format!("{agreed}; client_max_window_bits=9\r\n"), Ok(true)),
+            (format!("{agreed}; client_max_window_bits=8\r\n"), Err(Fault::Window)),
+        ];
+        for (field, told) in rows {
+            // The example of RFC 6455 §1.3.
+            let answer = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
+                 connection: Upgrade\r\n\
+                 sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n{field}\r\n"
+            );
+            let accepted = accepted(&plan, "dGhlIHNhbXBsZSBub25jZQ==", &mut answer.into_bytes());
+            assert_eq!(accepted.map(|len| len.is_some()), told, "{field}");
+        }
+    }
 }

@@ -11,14 +11,19 @@
 //! | `mod.rs` | options, phases, the progress line |
 //! | `plan.rs` | what is sent, encoded once |
 //! | `runner.rs` | one thread: sockets, the clock |
+//! | `pace.rs` | a fixed rate: when the next message is due |
 //! | `link.rs` | one connection: what is under way, what is still to be sent |
 //! | `websocket.rs`, `http.rs` | answers, found and checked in the bytes that come |
+//! | `packed.rs` | a compressed message, and compressed echoes checked |
 //! | `fault.rs` | what can be wrong |
 //! | `report.rs` | the result, for people and as JSON |
 
 mod fault;
 mod http;
 mod link;
+mod pace;
+#[cfg_attr(not(feature = "deflate"), path = "packed_absent.rs")]
+mod packed;
 mod plan;
 mod report;
 mod runner;
@@ -50,6 +55,11 @@ use runner::Outcome;
 /// that would have come in that second. Percentiles of a server at its limit say how long its
 /// queue is; compare servers at the same connections, depth and size.
 ///
+/// With `--rate` messages are sent at fixed times, in turn on all connections, whether or not
+/// earlier ones were answered, and the time of a message runs from the moment it was due: a stall
+/// is a slow message for all that was due in it. Choose a rate that the server can keep up with;
+/// above it the times only grow until the end.
+///
 /// The load comes from `--threads` threads. The result says how busy they were: near 100 % it
 /// was them that were measured, and more threads (or another machine) may show more.
 #[derive(Debug, Args)]
@@ -60,6 +70,7 @@ Examples:
   oneport load ws://127.0.0.1:8765/
   oneport load ws://127.0.0.1:8765/ --connections 1000 --size 4096 --threads 2
   oneport load http://127.0.0.1:8000/hello --depth 16 --seconds 10
+  oneport load http://127.0.0.1:8000/hello --rate 2000
   oneport load ws://127.0.0.1:8765/ --json --quiet | jq .per_second
 
 JSON: times are microseconds, rates per second, sizes bytes. `answers` counts those within the
@@ -86,13 +97,18 @@ pub(crate) struct Flags {
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     depth: u32,
 
+    /// Messages a second over all connections, at fixed times, instead of one for each answer
+    #[arg(short, long, value_name = "PER_SECOND", conflicts_with = "depth",
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    rate: Option<u32>,
+
     /// Bytes of a message [default: 128], or of the body of a request [default: 0, a GET]
     #[arg(long, value_name = "BYTES",
         value_parser = clap::value_parser!(u32).range(0..=1 << 30))]
     size: Option<u32>,
 
     /// How long to measure
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = value::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = value::some_seconds)]
     seconds: Duration,
 
     /// How long to send before the measurement begins
@@ -120,6 +136,12 @@ pub(crate) struct Flags {
     #[arg(short, long)]
     origin: Option<String>,
 
+    /// Offers to compress messages (permessage-deflate), and demands it; ws:// only. What is sent is
+    /// compressed once, the text is one that shrinks well
+    #[cfg(feature = "deflate")]
+    #[arg(long)]
+    deflate: bool,
+
     /// Prints the result as JSON
     #[arg(long)]
     json: bool,
@@ -127,6 +149,16 @@ pub(crate) struct Flags {
     /// No progress line on standard error
     #[arg(short, long)]
     quiet: bool,
+}
+
+impl Flags {
+    fn deflate(&self) -> Option<oneport::Deflate> {
+        #[cfg(feature = "deflate")]
+        if self.deflate {
+            return Some(oneport::Deflate::default());
+        }
+        None
+    }
 }
 
 /// What all connections do at the moment.

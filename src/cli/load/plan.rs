@@ -3,13 +3,15 @@
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use oneport::client::Uri;
+use oneport::Deflate;
+use oneport::client::{Error, Uri};
 use oneport::http::sender;
 use oneport::ws::client_handshake::{self, Request};
 use oneport::ws::frame::{self, Header, Opcode};
 use oneport::ws::mask;
 
 use super::Flags;
+use super::packed;
 use crate::exit;
 
 /// Bytes of messages that are prepared in a row, so that one write takes many of them.
@@ -24,11 +26,16 @@ pub(super) struct Plan {
     /// For WebSocket: what an echo must be.
     pub(super) opcode: Opcode,
     pub(super) payload: Vec<u8>,
+    /// Whether compression is demanded, and what of the payload is sent then if it shrinks.
+    pub(super) deflate: Option<Deflate>,
+    pub(super) packed: Option<Vec<u8>>,
     /// One message as it goes on the wire, some times in a row.
     pub(super) batch: Vec<u8>,
     /// Bytes of one message on the wire.
     pub(super) unit: usize,
     pub(super) depth: usize,
+    /// Messages a second that one connection is to carry; `None`: as many as are answered.
+    pub(super) rate: Option<f64>,
     /// Departure: RFC 6455 §5.3 wants a fresh masking key for each frame, so that no page can
     /// choose the bytes on the wire. There is no page here, the payload is known to all, and one
     /// frame that is encoded once keeps the load from measuring itself: one key for all.
@@ -52,6 +59,9 @@ impl Plan {
             let what = "the load speaks no TLS: give a ws:// or http:// URL";
             return Err(usage(what.to_string()));
         }
+        if flags.deflate().is_some() && !websocket {
+            return Err(usage("--deflate is for WebSockets: give a ws:// URL".to_string()));
+        }
         let mut key = [0; 4];
         getrandom::fill(&mut key).map_err(|error| (exit::BROKEN, error.to_string()))?;
         let size = flags.size.unwrap_or(if websocket { 128 } else { 0 }) as usize;
@@ -61,9 +71,12 @@ impl Plan {
             websocket,
             opcode: if flags.binary { Opcode::Binary } else { Opcode::Text },
             payload: (b'a'..=b'z').cycle().take(size).collect(),
+            deflate: flags.deflate(),
+            packed: None,
             batch: Vec::new(),
             unit: 0,
             depth: flags.depth as usize,
+            rate: flags.rate.map(|rate| f64::from(rate) / f64::from(flags.connections)),
             key,
             fields: flags.fields.clone(),
             subprotocols: flags.subprotocol.clone(),
@@ -72,8 +85,12 @@ impl Plan {
         let one = if websocket {
             // Is there anything in the handshake that may not be sent?
             plan.handshake(&mut Vec::new()).map_err(usage)?;
+            plan.packed = plan.deflate.and_then(|deflate| packed::pack(&plan.payload, deflate));
             let mut one = Vec::new();
-            plan.write_frame(&mut one, plan.opcode, &plan.payload);
+            match &plan.packed {
+                Some(packed) => plan.write_frame(&mut one, true, plan.opcode, packed),
+                None => plan.write_frame(&mut one, false, plan.opcode, &plan.payload),
+            }
             one
         } else {
             plan.request().map_err(usage)?
@@ -92,9 +109,12 @@ impl Plan {
             websocket: true,
             opcode: Opcode::Text,
             payload: payload.to_vec(),
+            deflate: None,
+            packed: None,
             batch: Vec::new(),
             unit: 0,
             depth: 1,
+            rate: None,
             key: [1, 2, 3, 4],
             fields: Vec::new(),
             subprotocols: Vec::new(),
@@ -103,9 +123,15 @@ impl Plan {
     }
 
     /// Appends a masked frame.
-    pub(super) fn write_frame(&self, out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    pub(super) fn write_frame(
+        &self,
+        out: &mut Vec<u8>,
+        rsv1: bool,
+        opcode: Opcode,
+        payload: &[u8],
+    ) {
         let (mask, len) = (Some(self.key), payload.len() as u64);
-        frame::encode_header(out, Header { fin: true, rsv1: false, opcode, mask, len });
+        frame::encode_header(out, Header { fin: true, rsv1, opcode, mask, len });
         let at = out.len();
         out.extend_from_slice(payload);
         mask::apply(&mut out[at..], self.key);
@@ -118,7 +144,7 @@ impl Plan {
             host: &self.uri.host_field,
             origin: self.origin.as_deref(),
             subprotocols: &self.subprotocols,
-            deflate: None,
+            deflate: self.deflate,
             fields: &self.fields,
         }
     }
@@ -129,7 +155,7 @@ impl Plan {
         getrandom::fill(&mut random).map_err(|error| error.to_string())?;
         let key = client_handshake::key(random);
         client_handshake::write_request(out, &self.upgrade(), &key)
-            .map_err(|invalid| invalid.rule().to_string())?;
+            .map_err(|invalid| Error::Invalid(invalid).to_string())?;
         Ok(key)
     }
 
@@ -142,22 +168,25 @@ impl Plan {
         if let Some(origin) = &self.origin {
             own.push(("origin", origin));
         }
-        if !self.payload.is_empty() {
-            own.extend([("content-type", "text/plain"), ("content-length", length.as_str())]);
-        }
         let given = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in given.clone() {
+        if !self.payload.is_empty() {
+            own.push(("content-length", length.as_str()));
+            if !given.clone().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+                own.push(("content-type", "text/plain"));
+            }
+        }
+        for (name, _) in given.clone() {
             // These decide where a request ends, or whether another one may follow.
-            let mut ours = own.iter().map(|(name, _)| *name).chain([
-                "host",
-                "content-length",
-                "transfer-encoding",
-                "connection",
-                "upgrade",
-                "expect",
-            ]);
-            if ours.any(|ours| name.eq_ignore_ascii_case(ours)) {
-                return Err(format!("the field {name}: {value:?} cannot be given here"));
+            let framing =
+                ["content-length", "transfer-encoding", "connection", "upgrade", "expect"];
+            if framing.iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
+                return Err(format!(
+                    "the field {name} cannot be given: it would change where a \
+                     request ends, or whether another one may follow"
+                ));
+            }
+            if own.iter().any(|(ours, _)| name.eq_ignore_ascii_case(ours)) {
+                return Err(format!("the field {name} is sent already, and must be there once"));
             }
         }
         for (name, value) in own.iter().copied().chain(given) {

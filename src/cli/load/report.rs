@@ -37,16 +37,28 @@ fn percentiles(times: &Histogram<u64>) -> [(&'static str, u64); 5] {
 pub(super) fn text(flags: &Flags, plan: &Plan, opened: usize, outcome: &Outcome) -> String {
     let mut out = String::new();
     let what = match (plan.websocket, plan.payload.len()) {
-        (true, size) => format!("messages of {}", show::count(size, "byte")),
+        (true, size) => {
+            let packed = match (&plan.packed, plan.deflate) {
+                (Some(packed), _) => {
+                    format!(", compressed to {}", show::thousands(packed.len() as u64))
+                }
+                (None, Some(_)) => ", not compressed: too short".to_string(),
+                (None, None) => String::new(),
+            };
+            format!("messages of {}{packed}", show::count(size, "byte"))
+        }
         (false, 0) => "GET requests".to_string(),
         (false, size) => format!("POST requests with {}", show::count(size, "byte")),
+    };
+    let under_way = match flags.rate {
+        None => format!("with {} under way each", flags.depth),
+        Some(rate) => format!("with {} a second due in all", show::thousands(rate.into())),
     };
     let _ = writeln!(out, "{}", show::line(&flags.uri));
     let _ = writeln!(
         out,
-        "{what}, {} with {} under way each, {}, {:.1} s\n",
+        "{what}, {} {under_way}, {}, {:.1} s\n",
         show::count(opened, "connection"),
-        flags.depth,
         show::count(threads(flags), "thread"),
         outcome.seconds,
     );
@@ -123,8 +135,10 @@ pub(super) fn json(flags: &Flags, plan: &Plan, opened: usize, outcome: &Outcome)
         "protocol": if plan.websocket { "websocket" } else { "http" },
         "connections": flags.connections,
         "opened": opened,
-        "depth": flags.depth,
+        "depth": flags.rate.is_none().then_some(flags.depth),
+        "rate": flags.rate,
         "size": plan.payload.len(),
+        "compressed_size": plan.packed.as_ref().map(Vec::len),
         "threads": threads(flags),
         "seconds": outcome.seconds,
         "answers": outcome.answers,

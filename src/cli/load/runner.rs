@@ -3,17 +3,21 @@
 //! Nothing is allocated for a message. The clock is read once for a read and once for all that
 //! is sent in answer to it.
 
+use std::cell::RefCell;
 use std::io::{self, Read};
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::fault::{Fault, Faults};
 use super::link::{Link, Stage};
+use super::pace::Pace;
+use super::packed::Unpacker;
 use super::plan::Plan;
 use super::{Phase, Shared};
 
@@ -23,6 +27,8 @@ const SCRATCH: usize = 256 * 1024;
 const CONNECTING: usize = 64;
 /// How often the phase is looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(10);
+/// Not a connection: a message is due.
+const DUE: Token = Token(usize::MAX);
 /// At the end: for answers that are under way, then for the server's Close.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -71,6 +77,9 @@ struct Runner<'r> {
     connecting: usize,
     epoch: Instant,
     phase: Phase,
+    /// If there is a fixed rate, and the connection whose turn it is.
+    pace: Option<Pace>,
+    turn: usize,
     /// When the measurement began: on the clock of the messages, and of the processor.
     began: (u64, f64),
     times: Histogram<u64>,
@@ -88,11 +97,15 @@ pub(super) fn run(plan: &Plan, shared: &Shared, connections: usize) -> io::Resul
         connecting: 0,
         epoch: Instant::now(),
         phase: Phase::Connect,
+        pace: None,
+        turn: 0,
         began: (0, 0.0),
         times: times.expect("the bounds are valid"),
         outcome: Outcome::default(),
     };
-    let mut links: Vec<_> = (0..connections).map(|_| Link::new(plan.depth)).collect();
+    let unpacker = plan.deflate.map(|_| Rc::new(RefCell::new(Unpacker::new())));
+    let mut links: Vec<_> =
+        (0..connections).map(|_| Link::new(plan.depth, unpacker.clone())).collect();
     runner.serve(&mut links)?;
     runner.finish(&mut links)?;
     let Runner { times, mut outcome, .. } = runner;
@@ -124,7 +137,7 @@ impl Runner<'_> {
             self.turn(links, &mut events, &mut scratch, TICK)?;
             let phase = self.shared.phase();
             if phase != self.phase {
-                self.enter(phase, links);
+                self.enter(phase, links)?;
             }
         }
         Ok(())
@@ -142,7 +155,7 @@ impl Runner<'_> {
             other => other?,
         }
         let before = self.outcome.answers;
-        for event in events.iter() {
+        for event in events.iter().filter(|event| event.token() != DUE) {
             let index = event.token().0;
             let link = &mut links[index];
             if event.is_writable() {
@@ -154,6 +167,7 @@ impl Runner<'_> {
                 self.lose(link, index, fault);
             }
         }
+        self.send_due(links);
         let answers = self.outcome.answers.saturating_sub(before);
         self.shared.answers.fetch_add(answers, Ordering::Relaxed);
         Ok(())
@@ -217,7 +231,11 @@ impl Runner<'_> {
         let (mut right, mut wrongs) = (0, 0);
         let (times, faults) = (&mut self.times, &mut self.outcome.faults);
         let mut answered = |sent: &mut std::collections::VecDeque<u64>, wrong: Option<Fault>| {
-            let since = sent.pop_front().ok_or(Fault::Unasked)?;
+            let Some(since) = sent.pop_front() else {
+                // A status says why it came unasked: a full server's 503, a 408.
+                let status = wrong.filter(|wrong| matches!(wrong, Fault::Status(_)));
+                return Err(status.unwrap_or(Fault::Unasked));
+            };
             answers += 1;
             match wrong {
                 Some(fault) => {
@@ -254,7 +272,7 @@ impl Runner<'_> {
             };
             return Err(if forgiven { None } else { Some(Fault::Ended) });
         }
-        if !opens && answers > 0 && self.phase != Phase::End {
+        if !opens && answers > 0 && self.phase != Phase::End && self.plan.rate.is_none() {
             link.send(self.plan, answers, now);
         }
         Ok(())
@@ -265,8 +283,32 @@ impl Runner<'_> {
         if !std::mem::replace(&mut link.was_open, true) {
             self.shared.opened.fetch_add(1, Ordering::Relaxed);
         }
-        if matches!(self.phase, Phase::WarmUp | Phase::Measure) {
+        if self.plan.rate.is_some() {
+            link.send_again(self.plan);
+        } else if matches!(self.phase, Phase::WarmUp | Phase::Measure) {
             link.send(self.plan, self.plan.depth, self.now());
+        }
+    }
+
+    /// At a fixed rate: what is due, in turn on the connections that are open. While none is, it
+    /// waits, and that counts.
+    fn send_due(&mut self, links: &mut [Link]) {
+        let now = self.now();
+        while let Some(due) = self.pace.as_ref().and_then(|pace| pace.due(now)) {
+            let in_turn = (0..links.len()).map(|n| (self.turn + n) % links.len());
+            let Some(index) = in_turn.into_iter().find(|&index| links[index].is_open()) else {
+                return;
+            };
+            self.turn = (index + 1) % links.len();
+            let (link, plan) = (&mut links[index], self.plan);
+            link.send(plan, 1, due);
+            if let Some(pace) = &mut self.pace {
+                pace.hand_out();
+            }
+            match link.write(plan) {
+                Ok(written) => self.outcome.written += written,
+                Err(error) => self.lose(link, index, Some(Fault::Failed(error.kind()))),
+            }
         }
     }
 
@@ -276,6 +318,10 @@ impl Runner<'_> {
         let closing = matches!(link.stage, Stage::Closing);
         if matches!(link.stage, Stage::Connecting) {
             self.connecting -= 1;
+        }
+        // At a fixed rate what a server may leave unanswered is due still.
+        if fault.is_some() || self.plan.rate.is_none() {
+            link.sent.clear();
         }
         if let Some(fault) = fault.filter(|_| !closing) {
             self.fault(fault);
@@ -317,10 +363,18 @@ impl Runner<'_> {
     }
 
     /// Another phase has begun; one may have been left out.
-    fn enter(&mut self, phase: Phase, links: &mut [Link]) {
+    fn enter(&mut self, phase: Phase, links: &mut [Link]) -> io::Result<()> {
         let before = std::mem::replace(&mut self.phase, phase);
         if before == Phase::Connect && phase != Phase::End {
             self.begin_sending(links);
+            if let Some(rate) = self.plan.rate {
+                let waker = Waker::new(self.poll.registry(), DUE)?;
+                let rate = rate * links.len() as f64;
+                self.pace = Some(Pace::new(rate, self.epoch, self.now(), waker));
+            }
+        }
+        if phase == Phase::End {
+            self.pace = None;
         }
         let (now, processor) = (self.now(), processor_time());
         if phase == Phase::Measure {
@@ -333,6 +387,7 @@ impl Runner<'_> {
             self.outcome.seconds = seconds;
             self.outcome.busy = vec![((processor - self.began.1) / seconds).clamp(0.0, 1.0)];
         }
+        Ok(())
     }
 
     fn begin_sending(&mut self, links: &mut [Link]) {
@@ -343,12 +398,15 @@ impl Runner<'_> {
         }
         for (index, link) in links.iter_mut().enumerate() {
             if link.is_open() {
-                link.send(self.plan, self.plan.depth, self.now());
+                if self.plan.rate.is_none() {
+                    link.send(self.plan, self.plan.depth, self.now());
+                }
                 match link.write(self.plan) {
                     Ok(written) => self.outcome.written += written,
                     Err(error) => self.lose(link, index, Some(Fault::Failed(error.kind()))),
                 }
-            } else if !matches!(link.stage, Stage::Lost) {
+            } else if !matches!(link.stage, Stage::Lost) && !link.was_open {
+                // One that was open is being made again.
                 self.lose(link, index, Some(Fault::ConnectTimeout));
             }
         }

@@ -1,13 +1,17 @@
 //! Echoes, found and checked in the bytes that come.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use oneport::ws::close;
 use oneport::ws::frame::{self, Header, MAX_HEADER, Opcode};
 
 use super::fault::Fault;
+use super::packed::Unpacker;
 use super::plan::Plan;
 
 /// Where one connection is in its stream of frames. Payloads are compared where they lie;
-/// nothing is kept of them.
+/// nothing is kept of them, unless they are compressed.
 #[derive(Debug, Default)]
 pub(super) struct Echoes {
     /// The beginning of a header that has not come whole.
@@ -19,9 +23,19 @@ pub(super) struct Echoes {
     control: Vec<u8>,
     /// The message that has begun: how many bytes of it have come, and what is wrong with it.
     message: Option<(usize, Option<Fault>)>,
+    /// If echoes may be compressed.
+    unpacker: Option<Rc<RefCell<Unpacker>>>,
+    /// The message is compressed, and this has come of it.
+    compressed: bool,
+    packed: Vec<u8>,
 }
 
 impl Echoes {
+    /// With what checks compressed echoes, if such were agreed.
+    pub(super) fn new(unpacker: Option<Rc<RefCell<Unpacker>>>) -> Self {
+        Self { unpacker, ..Self::default() }
+    }
+
     /// Takes bytes; calls `answered` for each message that is complete. Pongs are appended to
     /// `out`.
     ///
@@ -83,7 +97,9 @@ impl Echoes {
         if header.mask.is_some() {
             return Err(Fault::Masked);
         }
-        if header.rsv1 {
+        // RFC 7692 §6: it is set on the first frame of a compressed message.
+        let first = matches!(header.opcode, Opcode::Text | Opcode::Binary);
+        if header.rsv1 && !(first && self.unpacker.is_some()) {
             return Err(Fault::Compressed);
         }
         if header.opcode.is_control() {
@@ -92,6 +108,8 @@ impl Echoes {
             return Err(Fault::Fragments);
         } else if self.message.is_none() {
             self.message = Some((0, (header.opcode != plan.opcode).then_some(Fault::Opcode)));
+            self.compressed = header.rsv1;
+            self.packed.clear();
         }
         self.frame = Some((header, header.len));
         Ok(())
@@ -100,6 +118,8 @@ impl Echoes {
     fn payload(&mut self, plan: &Plan, header: Header, part: &[u8]) {
         if header.opcode.is_control() {
             self.control.extend_from_slice(part);
+        } else if self.compressed {
+            self.packed.extend_from_slice(part);
         } else if let Some((come, wrong)) = &mut self.message {
             let expected = plan.payload.get(*come..).unwrap_or_default();
             let n = expected.len().min(part.len());
@@ -119,7 +139,7 @@ impl Echoes {
     ) -> Result<(), Fault> {
         match header.opcode {
             // RFC 6455 §5.5.2.
-            Opcode::Ping => plan.write_frame(out, Opcode::Pong, &self.control),
+            Opcode::Ping => plan.write_frame(out, false, Opcode::Pong, &self.control),
             Opcode::Pong => {}
             Opcode::Close => {
                 let code = self.control.first_chunk::<2>().map(|code| u16::from_be_bytes(*code));
@@ -128,6 +148,10 @@ impl Echoes {
             _ if !header.fin => {}
             _ => {
                 if let Some((come, wrong)) = self.message.take() {
+                    if let Some(unpacker) = self.unpacker.as_ref().filter(|_| self.compressed) {
+                        let found = unpacker.borrow_mut().check(&self.packed, &plan.payload);
+                        return answered(found.or(wrong));
+                    }
                     let length = (come != plan.payload.len()).then_some(Fault::Length);
                     answered(length.or(wrong))?;
                 }
