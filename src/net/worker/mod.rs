@@ -31,6 +31,7 @@ use crate::asgi::env::{Effect, Env, after};
 use crate::asgi::groups::{Groups, Parcel};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, Config, State};
+use crate::bytes::input::Scratch;
 use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
 use crate::conn::call;
@@ -40,15 +41,16 @@ use crate::groups::Table;
 use crate::http::date::Prefab;
 use crate::http::head::FieldSpan;
 use crate::ws::deflate::Engines;
+use crate::ws::receiver::Target;
 
-/// The buffer that every read goes to, unless a large message wants its own (bytes).
-const SCRATCH: usize = 64 * 1024;
+/// The buffer that answers are appended to (bytes).
+const ANSWERS: usize = 64 * 1024;
 /// Connections accepted in one turn of the loop.
 const ACCEPTS: usize = 64;
 /// How often that is done at the end of the server: for as many as the system lets wait.
 const LAST_ACCEPTS: usize = BACKLOG as usize / ACCEPTS + 1;
 /// Reads of one connection in one turn of the loop.
-const READS: usize = 16;
+const READS: usize = 8;
 /// After the system ran out of descriptors: when to try again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Newcomers past `max_connections` that are told so; past these they are only closed.
@@ -164,7 +166,8 @@ pub(crate) struct Worker<W: World, A: App> {
     connections: Slab<Entry<W::Stream, A::Handler>>,
     table: Table,
     timers: Timers,
-    input: Box<[u8]>,
+    /// Every read goes here, unless a large message wants its own memory.
+    input: Scratch,
     loan: Loan<A::Handler>,
     run_again: VecDeque<Key>,
     /// Publications to be given to members, in order.
@@ -221,8 +224,8 @@ impl<W: World, A: App> Worker<W, A> {
             connections: Slab::new(),
             table: Table::default(),
             timers: Timers::default(),
-            input: vec![0; SCRATCH].into_boxed_slice(),
-            loan: Loan::new(SCRATCH),
+            input: Scratch::default(),
+            loan: Loan::new(ANSWERS),
             run_again: VecDeque::new(),
             publications: Vec::new(),
             acceptable: true,
@@ -275,7 +278,8 @@ impl<W: World, A: App> Worker<W, A> {
             return Some(Duration::ZERO);
         }
         let lifespan = self.lifespan.as_ref().and_then(Lifespan::deadline);
-        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan]
+        let pool = self.tools.pool.deadline();
+        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan, pool]
             .into_iter()
             .flatten()
             .min()?;
@@ -287,6 +291,7 @@ impl<W: World, A: App> Worker<W, A> {
     fn begin_round(&mut self) {
         self.tools.now = self.world.now();
         self.tools.random = self.world.random();
+        self.tools.pool.tidy(self.tools.now);
         let wall = self.world.wall();
         self.tools.prefab.refresh(wall);
     }
@@ -377,10 +382,18 @@ impl<W: World, A: App> Worker<W, A> {
             let may_read = ready.readable && budget > 0 && reads < READS;
             let read = if !may_read || !conn.wants_read(&self.tools.config) {
                 None
-            } else if let Some(target) = conn.read_target() {
-                Some((stream.read(target), target.len(), true))
+            } else if let Some(Target { memory, ends_frame }) =
+                conn.read_target(&mut self.tools.pool)
+            {
+                let own = memory.len();
+                // What is behind the frame goes to the scratch with the same call, which also
+                // tells by a short read that nothing is.
+                let behind = if ends_frame { self.input.bytes() } else { &mut [] };
+                Some((stream.read_two(memory, behind), own + behind.len(), own))
             } else {
-                Some((stream.read(&mut self.input), self.input.len(), false))
+                let scratch = self.input.bytes();
+                let room = conn.read_room(scratch.len());
+                Some((stream.read(&mut scratch[..room]), room, 0))
             };
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
             let mut turn = self.tools.turn(&mut sink, &mut budget);
@@ -399,10 +412,12 @@ impl<W: World, A: App> Worker<W, A> {
                     if n < room && !ready.read_closed {
                         ready.readable = false;
                     }
-                    if own {
-                        conn.filled(n, &mut turn);
-                    } else {
-                        conn.bytes_in(&*self.app, &mut self.input[..n], &mut turn);
+                    let own = own.min(n);
+                    if own > 0 {
+                        conn.filled(own, &mut turn);
+                    }
+                    if own < n {
+                        conn.bytes_in(&*self.app, &mut self.input.bytes()[..n - own], &mut turn);
                     }
                 }
                 Some((Err(error), ..)) => match error.kind() {
