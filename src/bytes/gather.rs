@@ -1,13 +1,26 @@
 //! A buffer that grows as bytes arrive.
 //!
+//! ```text
+//!   [ pad | filled ........ | room that is ours already ........ ]
+//!                            └─ lent to a read, or written to
+//! ```
+//!
 //! It can be the **target of a read**: [`Gather::spare`] lends a piece of memory, the socket
 //! fills it, [`Gather::advance`] says how far. So a large message is read straight to where it
-//! belongs. The memory lent at once is at most what is there already (or one read's worth): a
-//! peer that announces a gigabyte and sends ten bytes costs ten bytes and a read buffer.
+//! belongs.
+//!
+//! **Memory grows with what arrived**, not with what was announced: a buffer of its own is at
+//! most twice as large as what is in it (or one first piece). A peer that announces a gigabyte
+//! and sends ten bytes costs ten bytes. A buffer that waits in the worker's pool may be larger:
+//! it costs nothing that is not paid for already. So in the steady state each large message finds
+//! one of the right size and is never moved.
 
+use super::place;
 use super::pool::Pool;
 
-/// The most that is lent while little is there (bytes).
+/// Up to this size it is a small buffer, which grows as vectors do (bytes).
+const SMALL: usize = 16 * 1024;
+/// The least that is lent to a read if more is wanted (bytes).
 const FIRST_PIECE: usize = 64 * 1024;
 /// The most that is lent at all (bytes).
 const LARGEST_PIECE: usize = 1024 * 1024;
@@ -15,8 +28,9 @@ const LARGEST_PIECE: usize = 1024 * 1024;
 /// Bytes that gather until a message is complete. Empty, it owns no memory.
 #[derive(Debug, Default)]
 pub struct Gather {
-    /// All of it is initialised memory; the first `filled` bytes are meant.
+    /// All of it is initialised memory; `filled` bytes from `start` on are meant.
     bytes: Vec<u8>,
+    start: usize,
     filled: usize,
 }
 
@@ -36,48 +50,72 @@ impl Gather {
     /// The bytes that gathered.
     #[inline]
     pub fn filled(&self) -> &[u8] {
-        &self.bytes[..self.filled]
+        &self.bytes[self.start..][..self.filled]
     }
 
-    /// As [`Gather::filled`], to be changed in place.
-    #[inline]
-    pub fn filled_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[..self.filled]
-    }
-
-    /// Adds a copy of `piece` and returns it, to be changed in place.
-    pub fn extend(&mut self, piece: &[u8]) -> &mut [u8] {
-        let from = self.filled;
-        self.bytes.truncate(from);
-        self.bytes.extend_from_slice(piece);
-        self.filled = self.bytes.len();
-        &mut self.bytes[from..]
+    /// Memory for exactly `n` bytes that have arrived, to be written to; `wanted` bytes will come
+    /// in all, these included. Then [`Gather::advance`].
+    pub fn room(&mut self, n: usize, wanted: usize, pool: &mut Pool) -> &mut [u8] {
+        if self.owned() < n {
+            self.grow(self.filled + n, self.filled + n, wanted, pool);
+        }
+        &mut self.bytes[self.start + self.filled..][..n]
     }
 
     /// Memory for the next bytes: at least one, at most `wanted`.
-    pub fn spare(&mut self, wanted: usize) -> &mut [u8] {
-        let grow = wanted.min(self.filled.clamp(FIRST_PIECE, LARGEST_PIECE)).max(1);
-        let end = self.filled + grow;
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
+    pub fn spare(&mut self, wanted: usize, pool: &mut Pool) -> &mut [u8] {
+        // As much as there is already, but not a few bytes of what is left.
+        let piece = wanted.min(self.filled.max(FIRST_PIECE)).max(1);
+        if self.owned() < piece.div_ceil(2) {
+            self.grow(self.filled, self.filled + piece, wanted, pool);
         }
-        &mut self.bytes[self.filled..end]
+        let lent = self.owned().min(wanted.max(1)).min(LARGEST_PIECE);
+        &mut self.bytes[self.start + self.filled..][..lent]
     }
 
-    /// The first `n` bytes of the spare memory were filled; returns them.
+    /// Bytes of room that is ours already.
+    fn owned(&self) -> usize {
+        self.bytes.len() - self.start - self.filled
+    }
+
+    /// Grows to at least `end` bytes, when so many have `arrived` and `wanted` will come behind
+    /// those that are filled.
+    #[cold]
+    fn grow(&mut self, arrived: usize, end: usize, wanted: usize, pool: &mut Pool) {
+        if end <= SMALL {
+            if self.bytes.capacity() == 0 {
+                self.bytes = pool.take();
+            }
+            self.bytes.resize(end, 0);
+            return;
+        }
+        let all = self.filled.saturating_add(wanted).max(end);
+        // Zeroed memory of this size are fresh pages of the system, which cost when touched.
+        let least = end.saturating_add(place::PAGE);
+        let mut larger =
+            pool.take_large(least, all.saturating_add(place::PAGE)).unwrap_or_else(|| {
+                let size = all.min(end.max(arrived.saturating_mul(2)));
+                vec![0; size.saturating_add(place::PAGE)]
+            });
+        // Here the next read will begin.
+        let start = place::pad(&larger, arrived);
+        larger[start..][..self.filled].copy_from_slice(self.filled());
+        self.start = start;
+        give_back(std::mem::replace(&mut self.bytes, larger), pool);
+    }
+
+    /// The first `n` bytes of the memory that was lent were filled; returns them.
     pub fn advance(&mut self, n: usize) -> &mut [u8] {
         let from = self.filled;
+        assert!(n <= self.owned(), "more was filled than was lent");
         self.filled += n;
-        assert!(self.filled <= self.bytes.len(), "more was filled than was lent");
-        &mut self.bytes[from..self.filled]
+        &mut self.bytes[self.start + from..][..n]
     }
 
     /// Forgets the bytes and gives the memory away.
     pub fn release(&mut self, pool: &mut Pool) {
-        self.filled = 0;
-        if self.bytes.capacity() != 0 {
-            pool.give_back(std::mem::take(&mut self.bytes));
-        }
+        (self.start, self.filled) = (0, 0);
+        give_back(std::mem::take(&mut self.bytes), pool);
     }
 
     /// Forgets the bytes; memory of up to `keep` bytes stays for the next.
@@ -85,6 +123,7 @@ impl Gather {
         self.filled = 0;
         if self.bytes.capacity() > keep {
             self.bytes = Vec::new();
+            self.start = 0;
         }
     }
 
@@ -94,37 +133,94 @@ impl Gather {
     }
 }
 
+/// Large buffers stay initialised.
+fn give_back(bytes: Vec<u8>, pool: &mut Pool) {
+    if bytes.len() > SMALL {
+        pool.give_back_large(bytes);
+    } else {
+        pool.give_back(bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn memory_grows_with_what_arrived_not_with_what_was_announced() {
+        let mut pool = Pool::default();
         let mut gather = Gather::default();
-        assert_eq!(gather.spare(usize::MAX / 2).len(), FIRST_PIECE);
+        gather.room(10, usize::MAX / 2, &mut pool);
         gather.advance(10);
-        assert!(gather.bytes_held() <= 2 * FIRST_PIECE);
-        assert_eq!(gather.spare(3).len(), 3);
+        assert!(gather.bytes_held() <= 64, "ten bytes cost about ten bytes");
+        assert_eq!(gather.spare(3, &mut pool).len(), 3);
         let mut total = 10;
         while total < 10 << 20 {
-            let lent = gather.spare(usize::MAX / 2).len();
-            assert!(lent <= LARGEST_PIECE);
+            let lent = gather.spare(usize::MAX / 2, &mut pool).len();
+            assert!((1..=LARGEST_PIECE).contains(&lent));
+            assert!(
+                gather.bytes_held() <= (2 * total).max(total + FIRST_PIECE) + place::PAGE,
+                "{total}"
+            );
             gather.advance(lent);
             total += lent;
         }
-        assert!(gather.bytes_held() <= 2 * total + LARGEST_PIECE);
-        gather.release(&mut Pool::default());
+        gather.release(&mut pool);
         assert_eq!(gather.bytes_held(), 0);
     }
 
     #[test]
-    fn copied_and_read_bytes_stand_in_order() {
+    fn what_is_announced_is_the_most_that_is_taken() {
+        let mut pool = Pool::default();
         let mut gather = Gather::default();
-        gather.extend(b"ab").make_ascii_uppercase();
-        gather.spare(10)[..2].copy_from_slice(b"cd");
+        gather.room(40_000, 50_000, &mut pool);
+        gather.advance(40_000);
+        assert_eq!(gather.bytes_held(), 50_000 + place::PAGE);
+        assert_eq!(gather.spare(10_000, &mut pool).len(), 10_000);
+        gather.advance(10_000);
+        assert_eq!(gather.bytes_held(), 50_000 + place::PAGE, "it was never moved");
+    }
+
+    #[test]
+    fn the_next_large_message_finds_the_memory_of_the_last_one() {
+        let mut pool = Pool::default();
+        for round in 0..3u8 {
+            let mut gather = Gather::default();
+            let first = gather.room(60_000, 1 << 20, &mut pool);
+            first.fill(round);
+            let place = first.as_ptr();
+            gather.advance(60_000);
+            while gather.len() < 1 << 20 {
+                let lent = gather.spare((1 << 20) - gather.len(), &mut pool);
+                lent.fill(round);
+                let n = lent.len();
+                gather.advance(n);
+            }
+            assert!(gather.filled().iter().all(|byte| *byte == round));
+            if round > 0 {
+                assert_eq!(gather.filled().as_ptr(), place, "it did not move");
+                assert_eq!(gather.bytes_held(), (1 << 20) + place::PAGE);
+            }
+            gather.release(&mut pool);
+        }
+    }
+
+    #[test]
+    fn copied_and_read_bytes_stand_in_order() {
+        let mut pool = Pool::default();
+        let mut gather = Gather::default();
+        gather.room(2, 30_000, &mut pool).copy_from_slice(b"AB");
+        gather.advance(2);
+        gather.spare(10, &mut pool)[..2].copy_from_slice(b"cd");
         assert_eq!(gather.advance(2), b"cd");
-        gather.extend(b"ef");
-        assert_eq!(gather.filled(), b"ABcdef");
-        assert_eq!(gather.len(), 6);
+        gather.room(2, 30_000, &mut pool).copy_from_slice(b"ef");
+        gather.advance(2);
+        gather.room(2, 30_000, &mut pool).copy_from_slice(b"gh");
+        gather.advance(2);
+        // It changes from a small buffer to a large one.
+        gather.room(20_000, 30_000, &mut pool).fill(b'i');
+        gather.advance(20_000);
+        assert_eq!(&gather.filled()[..9], b"ABcdefghi");
+        assert_eq!(gather.len(), 20_008);
     }
 }

@@ -4,7 +4,34 @@
 //! what is left over (half a head, half a frame header, pipelined requests behind an answer
 //! that is still due) moves here, and comes back in front of the next bytes.
 
+use super::place;
 use super::pool::Pool;
+
+/// The size of that scratch buffer (bytes). Large enough for a message of 64 KiB with its header,
+/// and small enough to stay in the second cache with what is made of it.
+pub const SCRATCH: usize = 256 * 1024;
+
+/// The scratch buffer that reads go to.
+#[derive(Debug)]
+pub struct Scratch {
+    memory: Box<[u8]>,
+    start: usize,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        let memory = vec![0; SCRATCH + place::PAGE].into_boxed_slice();
+        Self { start: place::pad(&memory, 0), memory }
+    }
+}
+
+impl Scratch {
+    /// All of it.
+    #[inline]
+    pub fn bytes(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..][..SCRATCH]
+    }
+}
 
 /// The left-over bytes of one connection. Empty, it owns no memory.
 #[derive(Debug, Default)]

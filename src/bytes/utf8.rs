@@ -64,19 +64,17 @@ impl Utf8 {
                 Err(_) => return Err(InvalidUtf8),
             }
         }
-        if text(piece).is_ok() {
-            return Ok(());
-        }
-        match std::str::from_utf8(piece) {
-            Ok(_) => Ok(()),
+        // A character that this piece cuts waits for the next one; the rest must be whole.
+        let (whole, cut) = piece.split_at(piece.len() - unfinished(piece));
+        text(whole)?;
+        match std::str::from_utf8(cut) {
             // "None" means: valid so far, the end of the input came in mid-character.
-            Err(error) if error.error_len().is_none() => {
-                let rest = &piece[error.valid_up_to()..];
-                self.carry[..rest.len()].copy_from_slice(rest);
-                self.carried = rest.len() as u8;
+            Err(error) if error.error_len().is_some() => Err(InvalidUtf8),
+            _ => {
+                self.carry[..cut.len()].copy_from_slice(cut);
+                self.carried = cut.len() as u8;
                 Ok(())
             }
-            Err(_) => Err(InvalidUtf8),
         }
     }
 
@@ -85,6 +83,23 @@ impl Utf8 {
     pub fn is_complete(&self) -> bool {
         self.carried == 0
     }
+}
+
+/// How many bytes at the end begin a character that needs more (RFC 3629 §3: the first byte says
+/// how many there are).
+#[inline]
+fn unfinished(piece: &[u8]) -> usize {
+    let last = piece.iter().rev().take(3);
+    for (len, byte) in (1..).zip(last) {
+        match byte {
+            0x80..=0xbf => {}
+            0xc0..=0xdf if len < 2 => return len,
+            0xe0..=0xef if len < 3 => return len,
+            0xf0..=0xf7 if len < 4 => return len,
+            _ => return 0,
+        }
+    }
+    0
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ use crate::asgi::outbox::{ScopeCore, Side};
 use crate::asgi::{App, Event, Flow, Handler, Outbox, SendError};
 use crate::bytes::input::Input;
 use crate::bytes::output::{Output, SharedBytes};
+use crate::bytes::pool::Pool;
+use crate::ws::receiver::Target;
 
 use call::Failure;
 use ends::Ends;
@@ -56,6 +58,9 @@ const REQUEST_COST: u32 = 4;
 /// While an answer is due, this much of what comes next is taken in; then the socket is not
 /// read (bytes).
 const READ_AHEAD: usize = 64 * 1024;
+/// Where a large message is expected, so much is read at first; the rest is read to where it belongs
+/// (bytes).
+const FIRST_READ: usize = 16 * 1024;
 /// How long a refused peer is listened to, so that our answer is not lost with a reset.
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes of a refused peer that are read and dropped.
@@ -215,12 +220,25 @@ impl<H: Handler> Connection<H> {
 
     /// Memory that wants to be the target of the next read, if a large message is arriving.
     #[inline]
-    pub fn read_target(&mut self) -> Option<&mut [u8]> {
+    pub fn read_target(&mut self, pool: &mut Pool) -> Option<Target<'_>> {
         match &mut self.role {
             Role::WebSocket(role) if self.phase == Phase::Active && self.input.is_empty() => {
-                role.receiver.read_target()
+                role.receiver.read_target(pool)
             }
             _ => None,
+        }
+    }
+
+    /// How much of a scratch buffer of this size the next read should fill.
+    #[inline]
+    pub fn read_room(&mut self, size: usize) -> usize {
+        match &mut self.role {
+            // What may have to wait for an answer is bounded; the bytes of a body do not wait.
+            Role::Http(role) => role.body_left().saturating_add(2 * READ_AHEAD).min(size),
+            Role::WebSocket(role) => match role.receiver.expects_large() {
+                true => FIRST_READ.min(size),
+                false => size,
+            },
         }
     }
 

@@ -258,7 +258,7 @@ impl<H: Handler> Connection<H> {
         while used < bytes.len() && self.phase == Phase::Active && self.may_proceed(1, turn) {
             let Role::WebSocket(role) = &mut self.role else { break };
             let rest = &mut bytes[used..];
-            match role.receiver.next(rest, limits) {
+            match role.receiver.next(rest, limits, &mut turn.env.kit.pool) {
                 Ok((n, incoming)) => {
                     used += n;
                     if n == 0 || !self.incoming(rest, incoming, turn) {

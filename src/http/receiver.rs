@@ -130,6 +130,7 @@ impl Receiver {
 
     /// Bytes that are certainly still to come: all of a body with a length, unknown (`None`)
     /// for a chunked one.
+    #[inline]
     pub fn body_left(&self) -> Option<u64> {
         match &self.rest {
             Rest::Nothing => Some(0),

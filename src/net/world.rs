@@ -3,7 +3,7 @@
 //! Everything that a loop cannot compute comes through [`World`]: readiness, sockets, the clock,
 //! randomness. A simulated world is a second implementation, not a second loop.
 
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -52,6 +52,8 @@ impl Readiness {
 pub(crate) trait Stream {
     /// Reads; `WouldBlock` if nothing is there, 0 at the peer's end.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Reads into the first and, when that is full, into the second; as [`Stream::read`].
+    fn read_two(&mut self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize>;
     /// Writes; `WouldBlock` if nothing can be taken.
     fn write(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Sends a FIN behind what was written.
@@ -213,6 +215,13 @@ impl Stream for TcpStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (read, _) = rustix::net::recv(&*self, buffer, RecvFlags::empty())?;
         Ok(read)
+    }
+
+    fn read_two(&mut self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
+        if second.is_empty() {
+            return Stream::read(self, first);
+        }
+        (&*self).read_vectored(&mut [IoSliceMut::new(first), IoSliceMut::new(second)])
     }
 
     #[inline]

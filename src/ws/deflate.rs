@@ -25,6 +25,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 use super::error::Error;
 use super::extension::{Deflate, Direction};
 use crate::bytes::gather::Gather;
+use crate::bytes::pool::Pool;
 
 /// RFC 7692 §7.2.1: what is cut off each compressed message, and put back to read it.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -188,7 +189,9 @@ fn inflate_part(
 ) -> Result<bool, Error> {
     loop {
         // One byte above the limit is asked for: it tells what fits exactly from what does not.
-        let room = plain.spare(limit.saturating_add(1) - plain.len());
+        // The buffer is the worker's own and stays: there is no other to take its place.
+        let most = limit.saturating_add(1) - plain.len();
+        let room = plain.spare(most, &mut Pool::default());
         let (room_len, read, written) = (room.len(), engine.total_in(), engine.total_out());
         let status = engine
             .decompress(rest, room, FlushDecompress::Sync)

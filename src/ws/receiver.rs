@@ -7,7 +7,9 @@
 //!
 //! A frame that is a whole message and lies whole in the input is unmasked where it is and lent
 //! from there. Anything else gathers in [`Gather`]: fragments, and a payload that is still
-//! arriving, whose next bytes can be read straight into it ([`Receiver::read_target`]).
+//! arriving, whose next bytes can be read straight into it ([`Receiver::read_target`]). Each byte
+//! that gathers is moved at most once by us: unmasked on its way from the input, or where the
+//! socket put it, and text is checked while it is still in the nearest cache.
 //!
 //! Text is checked **as it arrives**, also inside a frame that is not complete: a message that
 //! cannot become UTF-8 is refused at the first byte that shows it.
@@ -24,8 +26,25 @@ use super::error::Error;
 use super::frame::{self, Header, Opcode};
 use super::mask;
 use crate::bytes::gather::Gather;
+use crate::bytes::input::SCRATCH;
 use crate::bytes::pool::Pool;
 use crate::bytes::utf8::{self, Utf8};
+
+/// From this much on of a payload, and with as much of it to come, the rest is read straight into
+/// the message's own buffer (bytes).
+const DIRECT: usize = 4 * 1024;
+/// So much of a text is unmasked and checked at a time (bytes): it fits into the nearest cache
+/// twice, and is whole keys.
+const BLOCK: usize = 8 * 1024;
+
+/// Memory for the next read.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// Where the bytes belong.
+    pub memory: &'a mut [u8],
+    /// What comes behind these bytes is another frame.
+    pub ends_frame: bool,
+}
 
 /// What a message may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +110,8 @@ struct Partial {
 pub struct Receiver {
     /// The peer is a server: its frames are not masked.
     from_server: bool,
+    /// The last message did not fit into a read: the next may be like it.
+    large: bool,
     /// A message of which a part arrived.
     arriving: Option<Box<Arriving>>,
     /// There if compression was agreed.
@@ -125,11 +146,16 @@ impl Receiver {
     /// # Errors
     /// The rule that was broken. The receiver is of no use afterwards.
     #[inline]
-    pub fn next(&mut self, input: &mut [u8], limits: Limits) -> Result<(usize, Incoming), Error> {
+    pub fn next(
+        &mut self,
+        input: &mut [u8],
+        limits: Limits,
+        pool: &mut Pool,
+    ) -> Result<(usize, Incoming), Error> {
         if let Some(arriving) = &mut self.arriving
             && arriving.frame.is_some()
         {
-            let taken = arriving.take(input)?;
+            let taken = arriving.take(input, pool)?;
             return Ok((taken, arriving.finished()?));
         }
         // [6455-6.2-1] [6455-10.7-1]
@@ -168,7 +194,7 @@ impl Receiver {
         // [6455-6.2-3]
         let arriving = self.arriving.get_or_insert_with(|| Box::new(Arriving::new(header)));
         arriving.begin_frame(header);
-        let taken = at + arriving.take(&input[at..])?;
+        let taken = at + arriving.take(&input[at..], pool)?;
         Ok((taken, arriving.finished()?))
     }
 
@@ -239,10 +265,15 @@ impl Receiver {
     /// Memory for the next read, if a large payload is arriving: the socket fills it and
     /// [`Receiver::filled`] goes on from there.
     #[inline]
-    pub fn read_target(&mut self) -> Option<&mut [u8]> {
-        let arriving = self.arriving.as_deref_mut()?;
-        let left = arriving.frame?.left;
-        Some(arriving.gather.spare(usize::try_from(left).unwrap_or(usize::MAX)))
+    pub fn read_target(&mut self, pool: &mut Pool) -> Option<Target<'_>> {
+        self.arriving.as_deref_mut()?.target(pool)
+    }
+
+    /// Is a message likely that does not fit into one read? Then little should be read at first,
+    /// since the rest can be read to where it belongs. Asked once for each message that was large.
+    #[inline]
+    pub fn expects_large(&mut self) -> bool {
+        std::mem::take(&mut self.large)
     }
 
     /// The first `n` bytes of the memory that [`Receiver::read_target`] lent were filled.
@@ -293,6 +324,7 @@ impl Receiver {
         if arrived.place.is_none()
             && let Some(mut arriving) = self.arriving.take()
         {
+            self.large = arriving.gather.len() > SCRATCH;
             arriving.gather.release(pool);
         }
     }
@@ -329,34 +361,64 @@ impl Arriving {
     }
 
     /// Takes payload of the current frame from the input.
-    fn take(&mut self, input: &[u8]) -> Result<usize, Error> {
+    fn take(&mut self, input: &[u8], pool: &mut Pool) -> Result<usize, Error> {
         let Some(partial) = &self.frame else { return Ok(0) };
-        let n = usize::try_from(partial.left).unwrap_or(usize::MAX).min(input.len());
+        let left = usize::try_from(partial.left).unwrap_or(usize::MAX);
+        let n = left.min(input.len());
+        let text = self.opcode == Opcode::Text && !self.compressed;
+        let block = if text { BLOCK } else { n.max(1) };
+        let room = self.gather.room(n, left, pool);
         // [6455-5.4-2] [6455-5.4-5]
-        self.gather.extend(&input[..n]);
-        self.unmask_and_check(n)?;
+        for (from, to) in input[..n].chunks(block).zip(room.chunks_mut(block)) {
+            match partial.key {
+                // [6455-6.2-5]
+                Some(key) => mask::copy(from, to, key),
+                None => to.copy_from_slice(from),
+            }
+            if text {
+                self.utf8.feed(to).map_err(|_| Error::InvalidUtf8)?;
+            }
+        }
+        self.gather.advance(n);
+        self.passed(n);
         Ok(n)
+    }
+
+    /// Where the rest of the payload belongs, if that is worth a read of its own.
+    fn target(&mut self, pool: &mut Pool) -> Option<Target<'_>> {
+        let left = usize::try_from(self.frame?.left).unwrap_or(usize::MAX);
+        if left.min(self.gather.len()) < DIRECT {
+            return None;
+        }
+        let memory = self.gather.spare(left, pool);
+        let ends_frame = memory.len() == left;
+        Some(Target { memory, ends_frame })
     }
 
     /// The next `n` bytes of the payload were read into the memory that was lent.
     fn filled(&mut self, n: usize) -> Result<(), Error> {
-        self.gather.advance(n);
-        self.unmask_and_check(n)
+        let Some(partial) = &self.frame else { return Ok(()) };
+        let text = self.opcode == Opcode::Text && !self.compressed;
+        let block = if text { BLOCK } else { n.max(1) };
+        for block in self.gather.advance(n).chunks_mut(block) {
+            // [6455-6.2-5]
+            if let Some(key) = partial.key {
+                mask::apply_long(block, key);
+            }
+            if text {
+                self.utf8.feed(block).map_err(|_| Error::InvalidUtf8)?;
+            }
+        }
+        self.passed(n);
+        Ok(())
     }
 
-    /// The last `n` bytes that gathered came just now.
-    fn unmask_and_check(&mut self, n: usize) -> Result<(), Error> {
-        let Some(partial) = &mut self.frame else { return Ok(()) };
-        let gathered = self.gather.filled_mut();
-        let from = gathered.len() - n;
-        let piece = &mut gathered[from..];
-        unmask(piece, partial.key);
-        partial.key = partial.key.map(|key| mask::rotate(key, n));
-        partial.left -= n as u64;
-        if self.opcode == Opcode::Text && !self.compressed {
-            self.utf8.feed(piece).map_err(|_| Error::InvalidUtf8)?;
+    /// The next `n` bytes of the payload were dealt with.
+    fn passed(&mut self, n: usize) {
+        if let Some(partial) = &mut self.frame {
+            partial.key = partial.key.map(|key| mask::rotate(key, n));
+            partial.left -= n as u64;
         }
-        Ok(())
     }
 
     /// Is the frame, or even the message, complete?
@@ -490,7 +552,8 @@ mod tests {
             let mut piece = &input[from..cut];
             from = cut;
             while own_buffer && waiting.is_empty() && !piece.is_empty() {
-                let Some(target) = receiver.read_target() else { break };
+                let Some(target) = receiver.read_target(&mut pool) else { break };
+                let target = target.memory;
                 let n = target.len().min(piece.len());
                 target[..n].copy_from_slice(&piece[..n]);
                 piece = &piece[n..];
@@ -508,7 +571,7 @@ mod tests {
             }
             waiting.extend_from_slice(piece);
             loop {
-                let (used, incoming) = match receiver.next(&mut waiting, limits) {
+                let (used, incoming) = match receiver.next(&mut waiting, limits, &mut pool) {
                     Ok(step) => step,
                     Err(error) => {
                         seen.push(Seen::Fails(error));
@@ -667,11 +730,17 @@ mod tests {
         let mut receiver = Receiver::default();
         let limits = Limits { max_message: usize::MAX, ..Limits::default() };
         let mut input = b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04data".to_vec();
-        let (used, incoming) = receiver.next(&mut input, limits).unwrap();
+        let mut pool = Pool::default();
+        let (used, incoming) = receiver.next(&mut input, limits, &mut pool).unwrap();
         assert_eq!((used, incoming), (input.len(), Incoming::NeedData));
         assert!(receiver.bytes_held() < 1024);
-        assert!(receiver.read_target().unwrap().len() <= 64 * 1024);
-        let refused = Receiver::default().next(&mut input, Limits::default());
+        assert!(receiver.read_target(&mut pool).is_none());
+        // With some of it there it may take as much again, or one piece.
+        receiver.next(&mut [7; 5000], limits, &mut pool).unwrap();
+        let target = receiver.read_target(&mut pool).unwrap();
+        assert!(target.memory.len() <= 68 * 1024 && !target.ends_frame);
+        assert!(receiver.bytes_held() <= 5004 + 68 * 1024);
+        let refused = Receiver::default().next(&mut input, Limits::default(), &mut pool);
         assert_eq!(refused, Err(Error::MessageTooBig));
     }
 }

@@ -123,6 +123,24 @@ fn more_requests_than_one_turn_may_serve_are_served_in_the_next() {
     assert!(rig.peer.writes > 1, "the budget of a turn");
 }
 
+#[test]
+fn a_response_behind_a_large_last_piece_of_the_body_does_not_end_the_connection() {
+    let mut rig = Rig::new(app(|_| {
+        Some(handler(|event, out| {
+            if let Event::HttpRequest { more_body: false, .. } = event {
+                out.respond(200, &[], "all of it")?;
+            }
+            Ok(())
+        }))
+    }));
+    for _ in 0..2 {
+        rig.feed(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\nfirst");
+        let answer = rig.answer(&[b'x'; 200_000 - 5]);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(!answer.contains("close"), "{answer}");
+    }
+}
+
 // [9112-9.5-1]
 #[test]
 fn a_peer_that_does_not_read_its_answers_is_not_read() {

@@ -3,6 +3,7 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 use oneport::bytes::gather::Gather;
+use oneport::bytes::pool::Pool;
 use oneport::ws::Error;
 use oneport::ws::deflate::{Engines, Inflater};
 use oneport::ws::extension::{self, Agreed};
@@ -69,11 +70,11 @@ fn through_frames(
     let mut receiver = Receiver::of_server(Some(Box::new(inflater(history, engines))));
     let limits = Limits { max_message: limit, ..Limits::default() };
     let end = cuts.1 % (bytes.len() + 1);
-    let mut waiting = Vec::new();
+    let (mut waiting, mut pool) = (Vec::new(), Pool::default());
     for piece in [&bytes[..end], &bytes[end..]] {
         waiting.extend_from_slice(piece);
         loop {
-            let (used, incoming) = match receiver.next(&mut waiting, limits) {
+            let (used, incoming) = match receiver.next(&mut waiting, limits, &mut pool) {
                 Ok(next) => next,
                 Err(error) => return (Err(error), Vec::new()),
             };

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use oneport::asgi::env::{Env, Kit, Round};
 use oneport::asgi::groups::{Parcel, Publication};
 use oneport::asgi::handle::{Command, Mailbox};
+use oneport::bytes::input::{SCRATCH, Scratch};
 use oneport::bytes::output::Sink;
 use oneport::conn::record::Record;
 use oneport::conn::{
@@ -77,7 +78,7 @@ pub struct Rig<A: App> {
     generation: u32,
     mailbox: Arc<TestMailbox>,
     loan: Loan<A::Handler>,
-    read: Vec<u8>,
+    read: Option<Scratch>,
     pub record: Option<Record>,
 }
 
@@ -109,7 +110,7 @@ impl<A: App> Rig<A> {
             generation: 0,
             mailbox,
             loan: Loan::new(64 * 1024),
-            read: vec![0; 64 * 1024],
+            read: None,
             record: None,
         };
         rig.connect();
@@ -204,18 +205,19 @@ impl<A: App> Rig<A> {
                 break;
             }
             let rest = &bytes[fed..];
-            if let Some(target) = conn.read_target() {
-                let n = target.len().min(rest.len());
-                target[..n].copy_from_slice(&rest[..n]);
+            if let Some(target) = conn.read_target(&mut self.kit.pool) {
+                let n = target.memory.len().min(rest.len());
+                target.memory[..n].copy_from_slice(&rest[..n]);
                 fed += n;
                 self.turn(|conn, _, turn| conn.filled(n, turn));
             } else {
-                let n = rest.len().min(self.read.len());
-                let mut read = std::mem::take(&mut self.read);
-                read[..n].copy_from_slice(&rest[..n]);
+                let n = rest.len().min(conn.read_room(SCRATCH));
+                let mut scratch = self.read.take().unwrap_or_default();
+                let read = &mut scratch.bytes()[..n];
+                read.copy_from_slice(&rest[..n]);
                 fed += n;
-                self.turn(|conn, app, turn| conn.bytes_in(app, &mut read[..n], turn));
-                self.read = read;
+                self.turn(|conn, app, turn| conn.bytes_in(app, read, turn));
+                self.read = Some(scratch);
             }
         }
         fed

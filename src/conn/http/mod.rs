@@ -101,6 +101,13 @@ impl<H> HttpRole<H> {
         }
     }
 
+    /// Bytes of the current body that are certainly still to come.
+    #[inline]
+    pub(super) fn body_left(&self) -> usize {
+        let left = self.receiver.body_left().unwrap_or_default();
+        usize::try_from(left).unwrap_or(usize::MAX)
+    }
+
     #[inline]
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         match self.due {

@@ -34,11 +34,9 @@ impl<H: Handler> Connection<H> {
     #[inline]
     pub(in crate::conn) fn tell_http(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
-        let HttpRole { cycle, receiver, exchange: Some(exchange), .. } = role else { return };
+        let HttpRole { receiver, exchange: Some(exchange), .. } = role else { return };
         let Exchange { handler: Some(handler), side, .. } = &mut **exchange else { return };
-        if *cycle == Cycle::Exchange {
-            side.set_unread(receiver.body_left().is_some_and(|left| left > DRAIN_BODY));
-        }
+        side.set_unread(receiver.body_left().is_some_and(|left| left > DRAIN_BODY));
         let (side, slot) = (Side::Http(side), (self.slot, self.generation));
         match call::tell_on(handler, event, side, &mut self.core, &mut self.output, turn, slot) {
             Ok(()) | Err(Failure::Closed) => self.settle_http(turn),

@@ -31,15 +31,17 @@ use crate::asgi::env::{Effect, Env, Kit, Round, after};
 use crate::asgi::groups::{Groups, Parcel};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, Config, State};
+use crate::bytes::input::Scratch;
 use crate::bytes::output::Sink;
 use crate::conn::call;
 use crate::conn::record::Record;
 use crate::conn::{Connection, Loan, TURN_BUDGET, Turn};
 use crate::groups::Table;
 use crate::http::date::Prefab;
+use crate::ws::receiver::Target;
 
-/// The buffer that every read goes to, unless a large message wants its own (bytes).
-const SCRATCH: usize = 64 * 1024;
+/// The buffer that answers are appended to (bytes).
+const ANSWERS: usize = 64 * 1024;
 /// What nearly every event says of a socket that was written to already: that bytes came.
 const FRESH_BYTES: Readiness =
     Readiness { readable: true, writable: true, read_closed: false, error: false };
@@ -51,7 +53,7 @@ const ACCEPTS: usize = 64;
 /// How often that is done at the end of the server: for as many as the system lets wait.
 const LAST_ACCEPTS: usize = BACKLOG as usize / ACCEPTS + 1;
 /// Reads of one connection in one turn of the loop.
-const READS: usize = 16;
+const READS: usize = 8;
 /// After the system ran out of descriptors: when to try again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Newcomers past `max_connections` that are told so; past these they are only closed.
@@ -148,7 +150,8 @@ pub(crate) struct Worker<W: World, A: App> {
     connections: Slab<Entry<W::Stream, A::Handler>>,
     table: Table,
     timers: Timers,
-    input: Box<[u8]>,
+    /// Every read goes here, unless a large message wants its own memory.
+    input: Scratch,
     loan: Loan<A::Handler>,
     run_again: VecDeque<Key>,
     /// Publications to be given to members, in order.
@@ -201,8 +204,8 @@ impl<W: World, A: App> Worker<W, A> {
             connections: Slab::new(),
             table: Table::default(),
             timers: Timers::default(),
-            input: vec![0; SCRATCH].into_boxed_slice(),
-            loan: Loan::new(SCRATCH),
+            input: Scratch::default(),
+            loan: Loan::new(ANSWERS),
             run_again: VecDeque::new(),
             publications: Vec::new(),
             acceptable: true,
@@ -256,7 +259,8 @@ impl<W: World, A: App> Worker<W, A> {
             return Some(Duration::ZERO);
         }
         let lifespan = self.lifespan.as_ref().and_then(Lifespan::deadline);
-        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan]
+        let pool = self.tools.kit.pool.deadline();
+        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan, pool]
             .into_iter()
             .flatten()
             .min()?;
@@ -268,6 +272,7 @@ impl<W: World, A: App> Worker<W, A> {
     fn begin_round(&mut self) {
         self.tools.round.now = self.world.now();
         self.tools.round.random = self.world.random();
+        self.tools.kit.pool.tidy(self.tools.round.now);
         let wall = self.world.wall();
         self.tools.round.prefab.refresh(wall);
     }
@@ -341,13 +346,15 @@ impl<W: World, A: App> Worker<W, A> {
         let mut first = None;
         if entry.quiet && news == FRESH_BYTES && entry.ready == AT_REST {
             // The short way, for a connection at rest that is sent something: one read, one write.
-            match entry.stream.read(&mut self.input) {
-                Ok(n) if n > 0 && n < self.input.len() => {
+            let scratch = self.input.bytes();
+            let room = entry.conn.read_room(scratch.len());
+            match entry.stream.read(&mut scratch[..room]) {
+                Ok(n) if n > 0 && n < room => {
                     let Entry { stream, conn, ready, .. } = entry;
                     let mut sink = SocketSink { stream, writable: &mut ready.writable };
                     conn.begin_turn(&mut self.loan);
                     let mut turn = self.tools.turn(&mut sink, &mut budget);
-                    conn.bytes_in(&*self.app, &mut self.input[..n], &mut turn);
+                    conn.bytes_in(&*self.app, &mut scratch[..n], &mut turn);
                     if !conn.end_turn(&mut self.loan, &mut turn)
                         || !self.tools.kit.effects.is_empty()
                     {
@@ -355,7 +362,7 @@ impl<W: World, A: App> Worker<W, A> {
                     }
                     return;
                 }
-                other => first = Some(other),
+                other => first = Some((other, room, 0)),
             }
         }
         entry.queued = false;
@@ -374,14 +381,22 @@ impl<W: World, A: App> Worker<W, A> {
         }
         for reads in 0..=READS {
             let may_read = ready.readable && budget > 0 && reads < READS;
-            let read = if let Some(read) = first.take() {
-                Some((read, self.input.len(), false))
+            let read = if first.is_some() {
+                first.take()
             } else if !may_read || !conn.wants_read(&self.tools.round.config) {
                 None
-            } else if let Some(target) = conn.read_target() {
-                Some((stream.read(target), target.len(), true))
+            } else if let Some(Target { memory, ends_frame }) =
+                conn.read_target(&mut self.tools.kit.pool)
+            {
+                let own = memory.len();
+                // What is behind the frame goes to the scratch with the same call, which also
+                // tells by a short read that nothing is.
+                let behind = if ends_frame { self.input.bytes() } else { &mut [] };
+                Some((stream.read_two(memory, behind), own + behind.len(), own))
             } else {
-                Some((stream.read(&mut self.input), self.input.len(), false))
+                let scratch = self.input.bytes();
+                let room = conn.read_room(scratch.len());
+                Some((stream.read(&mut scratch[..room]), room, 0))
             };
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
             let mut turn = self.tools.turn(&mut sink, &mut budget);
@@ -400,10 +415,12 @@ impl<W: World, A: App> Worker<W, A> {
                     if n < room && !ready.read_closed {
                         ready.readable = false;
                     }
-                    if own {
-                        conn.filled(n, &mut turn);
-                    } else {
-                        conn.bytes_in(&*self.app, &mut self.input[..n], &mut turn);
+                    let own = own.min(n);
+                    if own > 0 {
+                        conn.filled(own, &mut turn);
+                    }
+                    if own < n {
+                        conn.bytes_in(&*self.app, &mut self.input.bytes()[..n - own], &mut turn);
                     }
                 }
                 Some((Err(error), ..)) => match error.kind() {

@@ -43,6 +43,15 @@ impl Stream for SimStream {
         Ok(piece.len())
     }
 
+    fn read_two(&mut self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
+        let mut both = vec![0; first.len() + second.len()];
+        let n = self.read(&mut both)?;
+        let (to_first, to_second) = both[..n].split_at(n.min(first.len()));
+        first[..to_first.len()].copy_from_slice(to_first);
+        second[..to_second.len()].copy_from_slice(to_second);
+        Ok(n)
+    }
+
     fn write(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut pipe = self.0.borrow_mut();
         pipe.writes += 1;
