@@ -99,6 +99,7 @@ fn what_acts_is_escaped() {
     let server = serve();
     let mut person = sit_down(&["connect", &server.ws("/escape")]);
     person.sees("< a\\u{1b}[2Jb\\u{9b}c\\r\r\n");
+    person.sees("> ");
     person.types("\u{4}");
     person.sees("Closed: 1000.");
     person.ends_with(0);
@@ -109,7 +110,19 @@ fn ctrl_c_closes() {
     let server = serve();
     let mut person = sit_down(&["connect", &server.ws("/hello")]);
     person.sees("< hello");
+    // Behind the prompt the terminal is the line editor's.
+    person.sees("> ");
     person.types("half a line\u{3}");
+    person.sees("Closed: 1000.");
+    person.ends_with(0);
+}
+
+#[test]
+fn an_interrupt_closes_also_before_the_first_prompt() {
+    let server = serve();
+    let mut person = sit_down(&["connect", &server.ws("/echo")]);
+    person.sees("Connected to");
+    crate::support::interrupt(&person.child);
     person.sees("Closed: 1000.");
     person.ends_with(0);
 }
