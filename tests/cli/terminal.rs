@@ -111,8 +111,19 @@ fn ctrl_c_closes() {
     let server = serve();
     let mut person = sit_down(&["connect", &server.ws("/hello")]);
     person.sees("< hello");
+    // Behind the prompt the terminal is the line editor's.
     person.sees("> ");
     person.types("half a line\u{3}");
+    person.sees("Closed: 1000.");
+    person.ends_with(0);
+}
+
+#[test]
+fn an_interrupt_closes_also_before_the_first_prompt() {
+    let server = serve();
+    let mut person = sit_down(&["connect", &server.ws("/echo")]);
+    person.sees("Connected to");
+    crate::support::interrupt(&person.child);
     person.sees("Closed: 1000.");
     person.ends_with(0);
 }

@@ -76,9 +76,8 @@ pub(super) fn run(socket: WebSocket, uri: &str) -> u8 {
 fn prepare(socket: WebSocket, uri: &str) -> rustyline::Result<u8> {
     let mut editor = DefaultEditor::with_config(Config::builder().auto_add_history(true).build())?;
     let printer: Printer = Arc::new(Mutex::new(editor.create_external_printer()?));
-    // Outside of the line editor Ctrl-C must not kill us before we have closed.
-    signal_hook::flag::register(SIGINT, Arc::new(AtomicBool::new(false)))?;
-    let mut signals = Signals::new([SIGTERM, SIGHUP])?;
+    // In the line editor Ctrl-C is a key. Outside of it, it is a signal, and means the same.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     println!("Connected to {}{}", show::line(uri), details(&socket));
     println!("/help shows the commands, Ctrl-D closes.");
     let (sender, receiver) = socket.split();
