@@ -164,7 +164,8 @@ def panel(drawing, curve, rows, field, left, title):
     drawing.text(left, top - 12, title)
     for mark in marks:
         drawing.line([(left, at_y(mark)), (left + width, at_y(mark))], width=0.4, dashes="2 4")
-        drawing.text(left - 6, at_y(mark) + 4, f"{mark:,.6g}", 10.5, "end")
+        label = f"{mark:,.0f}" if mark >= 1 or not mark else f"{mark:g}"
+        drawing.text(left - 6, at_y(mark) + 4, label, 10.5, "end")
     for number, x in enumerate(curve.xs):
         drawing.line([(at_x(x), top + height), (at_x(x), top + height + 4)])
         if len(curve.xs) < 7 or number % 2 == 0:

@@ -7,12 +7,15 @@ testbed, which adds the floor `net` and the libraries below it. The debug inform
 instruction which functions were inlined around it, so that a cost belongs to the file that it was
 written in. What a library does (memcpy, the standard library) belongs to the file that called it.
 
-Writes docs/perf/profile.csv, profile.md, floors.svg and flame-SCENARIO.svg.
+With no scenario named, the system calls and the CPU time of each are measured, too.
+
+Writes docs/perf/profile.csv, profile.md, calls.md, floors.svg and flame-SCENARIO.svg.
 """
 
 import csv
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -212,19 +215,24 @@ def by_file(tree):
         if library:
             libraries[library] += rest
         for frame, child in node.children.items():
-            walk(child, frame.file if frame.floor else ours, None if frame.floor else library or frame.name)
+            if frame.floor:
+                walk(child, frame.file, None)
+            else:
+                walk(child, ours, library or frame.name)
 
     for frame, child in tree.children.items():
         walk(child, frame.file if frame.floor else "", None)
     return files, libraries
 
 
-def find_root(profile, wanted):
-    """The function that does what is measured, and nothing else."""
-    found = [fn for fn in profile.calls if re.search(wanted, fn[1]) and "drop_in_place" not in fn[1]]
-    if not found:
-        raise measure.Broken(f"no function {wanted} in the profile")
-    return max(found, key=profile.including_calls)
+def find_root(profile, *wanted):
+    """The function that does what is measured, and nothing else: the costliest of those with such a
+    name, or the next name, if the compiler has left none."""
+    for name in wanted:
+        found = [fn for fn in profile.calls if re.match(name, fn[1])]
+        if found:
+            return max(found, key=profile.including_calls)
+    raise measure.Broken(f"no function {wanted} in the profile")
 
 
 # The two ways to run
@@ -236,7 +244,8 @@ def in_memory(scenario, folder):
     measure.run_in_memory(scenario, 3000, many, "--dump-instr=yes")
     each = 2000 * measure.per_round(scenario)
     profile = Profile.read(many).less(Profile.read(few), each)
-    return tree_of(profile, measure.INSTRUCTIONS, find_root(profile, r"Rig.*::feed"))
+    root = find_root(profile, r"instructions::rig::Rig.*::feed", r"instructions::main")
+    return tree_of(profile, measure.INSTRUCTIONS, root)
 
 
 def served(scenario, folder):
@@ -247,7 +256,8 @@ def served(scenario, folder):
         runs[exact] = Profile.read(file)
     (few, less), (many, more) = sorted(runs.items())
     profile = more.less(less, many - few)
-    return tree_of(profile, measure.TESTBED, find_root(profile, r"oneport::net::(worker|server)"))
+    root = find_root(profile, "oneport::net::worker", "oneport::net::server", "testbed::main")
+    return tree_of(profile, measure.TESTBED, root)
 
 
 # What is written
@@ -387,6 +397,65 @@ def table(rows, libraries, scenarios):
     return "\n".join(out) + "\n"
 
 
+def calls():
+    """Markdown: the system calls of the worker for each request or message, by name, its CPU time,
+    and beside it what the same takes in memory, without the kernel."""
+    out = [
+        "| | system calls each | CPU time each, µs | in memory, µs |",
+        "|---|---|---:|---:|",
+    ]
+    measured = {
+        "GET, one connection": ("get", 1, 1),
+        "GET, 64 connections": ("get", 64, 1),
+        "GET, 64 connections, 16 pipelined": ("get", 64, 16),
+        "echo of 20 B, one connection": ("echo", 1, 1),
+        "echo of 20 B, 64 connections": ("echo", 64, 1),
+        "echo of 20 B, 64 connections, 16 on the way": ("echo", 64, 16),
+    }
+    for what, (kind, connections, depth) in measured.items():
+        lengths = (100, 300) if connections == 1 else (10, 50)
+        steps = measure.rounds(kind, connections, depth)
+        each = measure.calls_each(steps, *lengths, connections * depth)
+        micros = cpu_time([kind, "--connections", connections, "--depth", depth])
+        alone = time_in_memory(kind if depth == 1 else f"{kind}{depth}")
+        out.append(f"| {what} | {names(each)} | {micros:.2f} | {alone:.2f} |")
+    each = measure.calls_each(measure.lives, 100, 400)
+    out.append(f"| a connection of one request, from accept to close | {names(each)} | | |")
+    return "\n".join(out) + "\n"
+
+
+def names(each):
+    several = sorted(each.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{name} {count:.2f}" for name, count in several if count >= 0.005)
+
+
+def cpu_time(arguments):
+    """Microseconds each of the server's CPU time: the best of three, as other work on the machine
+    only adds to it."""
+    allowed = os.sched_getaffinity(0)
+    server, load = measure.cores()
+    os.sched_setaffinity(0, {load})
+    taken = []
+    for _ in range(3):
+        with measure.Testbed(core=server) as testbed:
+            report = measure.load(testbed.port, *arguments, "--process", testbed.pid)
+            taken.append(report["cpu"] / report["answers"] * 1e6)
+    os.sched_setaffinity(0, allowed)
+    return min(taken)
+
+
+def time_in_memory(scenario):
+    """Microseconds each of a connection in memory, not under callgrind: the best of three."""
+
+    def run(count):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        measure.output(measure.INSTRUCTIONS, scenario, str(count))
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+    count = 2_000_000 // measure.per_round(scenario)
+    return min(run(count) for _ in range(3)) / 2_000_000 * 1e6
+
+
 def main():
     scenarios = sys.argv[1:] or SCENARIOS
     if unknown := set(scenarios) - set(measure.SERVED):
@@ -417,6 +486,7 @@ def main():
         writer.writerows(rows)
     (OUT / "profile.md").write_text(table(rows, libraries, scenarios))
     bars(rows)
+    (OUT / "calls.md").write_text(calls())
 
 
 try:

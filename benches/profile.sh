@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Where the instructions of a request or message go: docs/perf/profile.csv, profile.md, floors.svg and
+# Where the instructions of a request or message go: docs/perf/profile.csv, profile.md, calls.md, floors.svg and
 # flame graphs. With scenarios, only those, and the table on the terminal.
 #
 #   benches/profile.sh [get] [get16] [echo] [echo16]
