@@ -141,7 +141,7 @@ impl<H: Handler> Connection<H> {
                 let pause = now.saturating_duration_since(since);
                 match &mut self.role {
                     Role::Http(role) => role.shift_deadlines(pause),
-                    Role::WebSocket(role) => role.shift_deadlines(pause),
+                    Role::WebSocket(role) => role.shift_deadlines(pause, now, config),
                 }
             }
             _ => {}

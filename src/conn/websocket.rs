@@ -182,9 +182,16 @@ impl<H> WebSocketRole<H> {
         [beat, self.close_due, self.side.context_deadline()].into_iter().flatten().min()
     }
 
-    pub(super) fn shift_deadlines(&mut self, pause: Duration) {
-        if let Beat::First(at) | Beat::Next(at) | Beat::Awaited(at) = &mut self.heartbeat.beat {
-            *at = after(*at, pause);
+    /// We read again, after a pause that ends now.
+    pub(super) fn shift_deadlines(&mut self, pause: Duration, now: Instant, config: &Config) {
+        match &mut self.heartbeat.beat {
+            Beat::First(at) | Beat::Next(at) => *at = after(*at, pause),
+            // Of the pause, what came after the ping had left.
+            Beat::Awaited(due) => {
+                let left = due.checked_sub(config.ping_timeout).unwrap_or(now);
+                *due = after(*due, pause.min(now.saturating_duration_since(left)));
+            }
+            Beat::Queued(_) | Beat::None => {}
         }
     }
 
