@@ -210,7 +210,16 @@ impl<H: Handler> Connection<H> {
             return;
         }
         if self.input.is_empty() {
-            let used = self.pump(app, bytes, turn);
+            let mut used = 0;
+            if let Role::WebSocket(_) = self.role {
+                // Nearly always there are whole messages and nothing else.
+                self.stalled = false;
+                used = self.tell_whole_messages(bytes, turn);
+                if used == bytes.len() {
+                    return;
+                }
+            }
+            used += self.pump(app, &mut bytes[used..], turn);
             self.input.keep(&bytes[used..], &mut turn.env.kit.pool);
         } else {
             self.input.keep(bytes, &mut turn.env.kit.pool);

@@ -261,7 +261,7 @@ impl<H: Handler> Connection<H> {
     /// Uses bytes as frames until they are used up or the application must answer first.
     pub(super) fn pump_websocket(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
         let limits = limits(&turn.env.round.config);
-        let mut used = self.tell_whole_messages(bytes, limits, turn);
+        let mut used = self.tell_whole_messages(bytes, turn);
         while used < bytes.len() && self.phase == Phase::Active && self.may_proceed(1, turn) {
             let Role::WebSocket(role) = &mut self.role else { break };
             let rest = &mut bytes[used..];
@@ -281,12 +281,8 @@ impl<H: Handler> Connection<H> {
     /// The short way for a run of messages that lie whole in the input: told one after the other
     /// through one outbox, as long as nothing else is to be done in between. Tells how many
     /// bytes were used; what follows takes the long way.
-    fn tell_whole_messages(
-        &mut self,
-        bytes: &mut [u8],
-        limits: Limits,
-        turn: &mut Turn<'_>,
-    ) -> usize {
+    pub(super) fn tell_whole_messages(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
+        let limits = limits(&turn.env.round.config);
         let Role::WebSocket(role) = &mut self.role else { return 0 };
         let WebSocketRole { handler: Some(handler), side, receiver, heartbeat, .. } = &mut **role
         else {

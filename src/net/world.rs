@@ -39,6 +39,13 @@ pub(crate) struct Readiness {
 }
 
 impl Readiness {
+    /// As one number: compared at once.
+    #[inline(always)]
+    pub(crate) fn bits(self) -> u32 {
+        let Self { readable, writable, read_closed, error } = self;
+        u32::from_ne_bytes([readable, writable, read_closed, error].map(u8::from))
+    }
+
     /// It is ready for these, too.
     pub(crate) fn add(&mut self, news: Readiness) {
         self.readable |= news.readable || news.read_closed;

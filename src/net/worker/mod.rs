@@ -344,7 +344,8 @@ impl<W: World, A: App> Worker<W, A> {
         let Some(entry) = self.connections.get_mut(key) else { return };
         let mut budget = TURN_BUDGET;
         let mut first = None;
-        if entry.quiet && news == FRESH_BYTES && entry.ready == AT_REST {
+        if entry.quiet && news.bits() == FRESH_BYTES.bits() && entry.ready.bits() == AT_REST.bits()
+        {
             // The short way, for a connection at rest that is sent something: one read, one write.
             let scratch = self.input.bytes();
             let room = entry.conn.read_room(scratch.len());
