@@ -397,7 +397,7 @@ impl Arriving {
         for block in self.gather.advance(n).chunks_mut(block) {
             // [6455-6.2-5]
             if let Some(key) = partial.key {
-                mask::apply_long(block, key);
+                mask::apply(block, key);
             }
             if text {
                 self.utf8.feed(block).map_err(|_| Error::InvalidUtf8)?;
