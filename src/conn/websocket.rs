@@ -610,6 +610,7 @@ impl<H: Handler> Connection<H> {
             }
             Beat::Next(due) if now >= due => {
                 role.heartbeat.beat = Beat::None;
+                role.receiver.rest();
                 if role.ping(now, &mut self.output) {
                     self.trace(turn, &Trace::PingSent);
                 }
