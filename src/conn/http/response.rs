@@ -145,6 +145,7 @@ impl<H: Handler> Connection<H> {
         let (status, persists) =
             (exchange.side.sender().status(), exchange.side.sender().persists());
         let short = exchange.side.sender().is_short();
+        let is_last = !exchange.request.persist && role.receiver.had_no_body();
         if let Some(handler) = exchange.handler.take() {
             call::drop_guarded(handler);
         }
@@ -176,8 +177,12 @@ impl<H: Handler> Connection<H> {
         } else if !persists || self.draining {
             let ending = self.draining || self.last_call;
             let cause = if ending { Cause::Shutdown } else { Cause::NotPersistent };
+            // RFC 9112 §9.6: a client that sends "close" "MUST NOT send further requests on that
+            // connection". Nothing can come then that would make the system reset the connection
+            // before our answer is read: no need to listen. (Behind a body old clients send an
+            // empty line more.)
             // [9112-9.6-2] [9112-9.6-5]
-            self.close(cause, true);
+            self.close(cause, ending || !is_last);
         }
     }
 
