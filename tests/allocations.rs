@@ -129,6 +129,30 @@ fn a_message_costs_no_more_than_its_budget() {
 }
 
 #[test]
+fn a_large_message_costs_none() {
+    let mut rig = Rig::new(typed()).with_fields();
+    rig.feed(&upgrade("/"));
+    for first in [0x81, 0x82] {
+        for len in [16 << 10, 64 << 10, 300_000, 1 << 20] {
+            let message = frame(first, &vec![b'x'; len]);
+            assert_eq!(in_steady_state(&mut rig, &message), 0, "{len} bytes");
+        }
+    }
+    // In fragments.
+    let fragments = [frame(0x02, &[1; 70_000]), frame(0x00, &[2; 70_000]), frame(0x80, &[3; 9])];
+    assert_eq!(in_steady_state(&mut rig, &fragments.concat()), 0);
+    assert_eq!(rig.conn().bytes_held(), 0, "and nothing is held between messages");
+}
+
+#[test]
+fn a_large_body_costs_none() {
+    let mut rig = Rig::new(typed()).with_fields();
+    let head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n";
+    let request = [head.as_slice(), &vec![b'x'; 1_000_000]].concat();
+    assert_eq!(in_steady_state(&mut rig, &request), 0);
+}
+
+#[test]
 fn a_connection_and_an_upgrade_cost_no_more_than_their_budgets() {
     let mut rig = Rig::new(typed()).with_fields();
     // What a worker makes once.

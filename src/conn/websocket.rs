@@ -666,6 +666,7 @@ impl<H: Handler> Connection<H> {
             }
             Beat::First(due) | Beat::Next(due) if now >= due => {
                 role.heartbeat.beat = Beat::None;
+                role.receiver.rest();
                 if role.ping(now, &mut self.output) {
                     self.trace(turn, &Trace::PingSent);
                 }

@@ -128,6 +128,12 @@ impl Receiver {
         self.received
     }
 
+    /// Did the current request come without a body, or with an empty one?
+    #[inline]
+    pub fn had_no_body(&self) -> bool {
+        self.received == 0 && matches!(self.rest, Rest::Nothing)
+    }
+
     /// Bytes that are certainly still to come: all of a body with a length, unknown (`None`)
     /// for a chunked one.
     #[inline]

@@ -105,14 +105,14 @@ struct Partial {
     fin: bool,
 }
 
-/// The state between two reads. Between two messages it holds nothing.
+/// The state between two reads. Between two messages it holds no bytes.
 #[derive(Debug, Default)]
 pub struct Receiver {
     /// The peer is a server: its frames are not masked.
     from_server: bool,
     /// The last message did not fit into a read: the next may be like it.
     large: bool,
-    /// A message of which a part arrived.
+    /// A message of which a part arrived, or room for the next such.
     arriving: Option<Box<Arriving>>,
     /// There if compression was agreed.
     inflater: Option<Box<Inflater>>,
@@ -121,6 +121,8 @@ pub struct Receiver {
 /// A message of which a part arrived.
 #[derive(Debug)]
 struct Arriving {
+    /// False when the message was used: only its room is left.
+    begun: bool,
     opcode: Opcode,
     compressed: bool,
     /// The frame that is not complete yet.
@@ -182,7 +184,7 @@ impl Receiver {
         }
         self.check_sequence(header, limits)?;
         let whole = at as u64 + header.len;
-        if header.fin && self.arriving.is_none() && whole <= input.len() as u64 {
+        if header.fin && self.current().is_none() && whole <= input.len() as u64 {
             let place = at..whole as usize;
             // [6455-6.2-5]
             unmask(&mut input[place.clone()], header.mask);
@@ -192,7 +194,10 @@ impl Receiver {
         }
         // The first frame says what the message is.
         // [6455-6.2-3]
-        let arriving = self.arriving.get_or_insert_with(|| Box::new(Arriving::new(header)));
+        let arriving = self.arriving.get_or_insert_default();
+        if !arriving.begun {
+            **arriving = Arriving::new(header);
+        }
         arriving.begin_frame(header);
         let taken = at + arriving.take(&input[at..], pool)?;
         Ok((taken, arriving.finished()?))
@@ -228,14 +233,20 @@ impl Receiver {
     /// Does a client's next message begin with the next byte?
     #[inline]
     fn is_between_messages(&self) -> bool {
-        self.arriving.is_none() && !self.from_server
+        self.current().is_none() && !self.from_server
+    }
+
+    /// The message of which a part arrived.
+    #[inline]
+    fn current(&self) -> Option<&Arriving> {
+        self.arriving.as_deref().filter(|arriving| arriving.begun)
     }
 
     /// RFC 6455 §5.4: fragments of one message follow each other; control frames may stand
     /// between them, other messages may not.
     #[inline]
     fn check_sequence(&self, header: Header, limits: Limits) -> Result<(), Error> {
-        let arriving = self.arriving.as_deref();
+        let arriving = self.current();
         match (arriving, header.opcode) {
             (None, Opcode::Continuation) => return Err(Error::NothingToContinue),
             // [6455-5.4-3] [6455-5.4-6]
@@ -322,8 +333,9 @@ impl Receiver {
     pub fn release(&mut self, arrived: &Arrived, pool: &mut Pool) {
         // [6455-6.2-4]
         if arrived.place.is_none()
-            && let Some(mut arriving) = self.arriving.take()
+            && let Some(arriving) = &mut self.arriving
         {
+            arriving.begun = false;
             self.large = arriving.gather.len() > SCRATCH;
             arriving.gather.release(pool);
         }
@@ -335,6 +347,13 @@ impl Receiver {
         self.arriving.is_none() && self.inflater.as_ref().is_none_or(|own| own.bytes_held() == 0)
     }
 
+    /// Nothing came for a while: gives up the room for a message that is not there.
+    pub fn rest(&mut self) {
+        if self.current().is_none() {
+            self.arriving = None;
+        }
+    }
+
     /// Bytes of memory held.
     pub fn bytes_held(&self) -> usize {
         let history = self.inflater.as_ref().map_or(0, |inflater| inflater.bytes_held());
@@ -342,17 +361,24 @@ impl Receiver {
     }
 }
 
-impl Arriving {
-    /// A message whose first frame has this header.
-    fn new(header: Header) -> Self {
+impl Default for Arriving {
+    fn default() -> Self {
         Self {
-            opcode: header.opcode,
-            compressed: header.rsv1,
+            begun: false,
+            opcode: Opcode::Binary,
+            compressed: false,
             frame: None,
             fragments: 0,
             utf8: Utf8::default(),
             gather: Gather::default(),
         }
+    }
+}
+
+impl Arriving {
+    /// A message whose first frame has this header.
+    fn new(header: Header) -> Self {
+        Self { begun: true, opcode: header.opcode, compressed: header.rsv1, ..Self::default() }
     }
 
     fn begin_frame(&mut self, header: Header) {
@@ -403,7 +429,7 @@ impl Arriving {
         for block in self.gather.advance(n).chunks_mut(block) {
             // [6455-6.2-5]
             if let Some(key) = partial.key {
-                mask::apply_long(block, key);
+                mask::apply(block, key);
             }
             if text {
                 self.utf8.feed(block).map_err(|_| Error::InvalidUtf8)?;
@@ -677,6 +703,22 @@ mod tests {
                     let seen = feed(&input, &cuts, own_buffer, Limits::default());
                     assert_eq!(seen, [Seen::Binary(payload.clone())]);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_the_same_however_it_arrives_and_its_first_wrong_byte_is_found() {
+        let text = "naïve 水🦀".repeat(3000);
+        let input = frames(&[(0x81, text.as_bytes())]);
+        let cuts = [20, 21, 22, 23, 24, 5_000, 20_001, 20_002, 20_003, 40_000, input.len() - 1];
+        for own_buffer in [false, true] {
+            let feed = |input: &[u8]| feed(input, &cuts, own_buffer, Limits::default());
+            assert_eq!(feed(&input), [Seen::Text(text.clone())]);
+            for wrong in [30, 8_300, 20_002, 30_000] {
+                let mut input = input.clone();
+                input[wrong] = 0xff ^ KEY[(wrong - 8) % 4];
+                assert_eq!(feed(&input), [Seen::Fails(Error::InvalidUtf8)]);
             }
         }
     }

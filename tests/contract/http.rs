@@ -141,6 +141,24 @@ fn a_response_behind_a_large_last_piece_of_the_body_does_not_end_the_connection(
     }
 }
 
+// [9112-9.6-2]
+#[test]
+fn who_may_send_nothing_more_is_not_listened_to_after_the_last_response() {
+    for (request, listens) in [
+        ("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", false),
+        ("GET / HTTP/1.0\r\n\r\n", false),
+        // An empty line may follow a body.
+        ("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", true),
+        // It did not know that this would be the last one.
+        ("GET /refused\r\n\r\n", true),
+    ] {
+        let mut rig = Rig::new(misbehaving());
+        rig.feed(request.as_bytes());
+        assert!(rig.has_closed(), "{request}");
+        assert_eq!(rig.is_open(), listens, "{request}");
+    }
+}
+
 // [9112-9.5-1]
 #[test]
 fn a_peer_that_does_not_read_its_answers_is_not_read() {

@@ -352,9 +352,9 @@ fn control_frames_never_tear_the_messages_that_they_overtake() {
     }
 }
 
-#[test]
-fn an_echo_of_more_than_all_buffers_hold_deadlocks_nobody() {
-    let server = serve(on_events(|event, out| {
+/// Echoes, and does not read a client that does not.
+fn patient_echo() -> impl App {
+    on_events(|event, out| {
         match event {
             Event::WebSocketConnect => drop(out.accept()?),
             Event::WebSocketReceive(message) => {
@@ -367,7 +367,49 @@ fn an_echo_of_more_than_all_buffers_hold_deadlocks_nobody() {
             _ => {}
         }
         Ok(())
-    }));
+    })
+}
+
+#[test]
+fn large_and_small_messages_behind_each_other_come_back_in_order() {
+    let server = serve(patient_echo());
+    let mut client = server.raw();
+    client.open("/");
+    // Around the sizes of buffers and reads, each behind each of the kinds before.
+    const SIZES: [usize; 11] =
+        [0, 5, 4_096, 16_384, 70_000, 131_072, 262_130, 262_144, 300_000, 1 << 20, 3 << 20];
+    fn order(round: usize) -> impl Iterator<Item = usize> {
+        (0..SIZES.len()).map(move |at| SIZES[(at * round) % SIZES.len()])
+    }
+    fn message(len: usize) -> Vec<u8> {
+        "né水🦀".bytes().cycle().take(len).collect()
+    }
+    let mut writer = client.another_end();
+    let writer = std::thread::spawn(move || {
+        for (number, len) in (1..6).flat_map(order).enumerate() {
+            let payload = message(len);
+            let (opcode, payload) = match std::str::from_utf8(&payload) {
+                Ok(text) if number % 2 == 0 => (TEXT, text.as_bytes()),
+                _ => (BINARY, &payload[..]),
+            };
+            if number % 3 == 0 {
+                // In two frames.
+                let (first, second) = payload.split_at(len / 3);
+                writer.send([frame(false, opcode, first), frame(true, 0, second)].concat());
+            } else {
+                writer.send(frame(true, opcode, payload));
+            }
+        }
+    });
+    for len in (1..6).flat_map(order) {
+        assert!(client.frame().payload == message(len), "{len} bytes");
+    }
+    writer.join().unwrap();
+}
+
+#[test]
+fn an_echo_of_more_than_all_buffers_hold_deadlocks_nobody() {
+    let server = serve(patient_echo());
     let mut client = server.raw();
     client.open("/");
     const MESSAGES: u32 = 500;

@@ -129,7 +129,7 @@ impl<H: Handler> Connection<H> {
             if let Some(handler) = handler {
                 call::drop_guarded(handler);
             }
-            self.end_exchange(&Ended::of(&side), turn);
+            self.end_exchange(&Ended::of(&side, !request.persist), turn);
             return 0;
         }
         let has_handler = handler.is_some();

@@ -19,13 +19,16 @@ pub(super) struct Ended {
     persists: bool,
     /// It has fewer bytes than it announced.
     short: bool,
+    /// The request was the last one by its own words, and had no body.
+    was_last: bool,
 }
 
 impl Ended {
     #[inline]
-    pub(super) fn of(side: &HttpSide) -> Self {
+    pub(super) fn of(side: &HttpSide, was_last: bool) -> Self {
         let sender = side.sender();
-        Self { status: sender.status(), persists: sender.persists(), short: sender.is_short() }
+        let (status, persists) = (sender.status(), sender.persists());
+        Self { status, persists, short: sender.is_short(), was_last }
     }
 }
 
@@ -158,7 +161,8 @@ impl<H: Handler> Connection<H> {
     pub(super) fn finish_response(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let Some(exchange) = &mut role.exchange else { return };
-        let response = Ended::of(&exchange.side);
+        let was_last = !exchange.request.persist && role.receiver.had_no_body();
+        let response = Ended::of(&exchange.side, was_last);
         if let Some(handler) = exchange.handler.take() {
             call::drop_guarded(handler);
         }
@@ -175,7 +179,7 @@ impl<H: Handler> Connection<H> {
     #[inline]
     pub(super) fn end_exchange(&mut self, response: &Ended, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
-        let Ended { status, persists, short } = *response;
+        let Ended { status, persists, short, was_last } = *response;
         self.core.end();
         role.step(Step::ResponseComplete);
         let left = match role.cycle {
@@ -198,8 +202,12 @@ impl<H: Handler> Connection<H> {
         } else if !persists || self.draining {
             let ending = self.draining || self.last_call;
             let cause = if ending { Cause::Shutdown } else { Cause::NotPersistent };
+            // RFC 9112 §9.6: a client that sends "close" "MUST NOT send further requests on that
+            // connection". Nothing can come then that would make the system reset the connection
+            // before our answer is read: no need to listen. (Behind a body old clients send an
+            // empty line more.)
             // [9112-9.6-2] [9112-9.6-5]
-            self.close(cause, true);
+            self.close(cause, ending || !was_last);
         }
     }
 
