@@ -37,7 +37,7 @@ def count_calls(scenario):
     kind, _, connections = what.partition("-")
     depth = measure.per_round(kind)
     connections = int(connections)
-    few, many = (100, 300) if connections == 1 else (10, 50)
+    few, many = (100, 1_100) if connections == 1 else (10, 50)
     steps = rounds(kind.removesuffix("16"), connections, depth)
     each = calls_each(steps, few, many, connections * depth)
     return each.get(name, 0) if name else sum(each.values())

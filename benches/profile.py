@@ -413,7 +413,7 @@ def calls():
         "echo of 20 B, 64 connections, 16 on the way": ("echo", 64, 16),
     }
     for what, (kind, connections, depth) in measured.items():
-        lengths = (100, 300) if connections == 1 else (10, 50)
+        lengths = (100, 1_100) if connections == 1 else (10, 50)
         steps = measure.rounds(kind, connections, depth)
         each = measure.calls_each(steps, *lengths, connections * depth)
         micros = cpu_time([kind, "--connections", connections, "--depth", depth])
