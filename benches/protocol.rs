@@ -7,6 +7,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
+use oneport::bytes::utf8::{self, Utf8};
 use oneport::http::framing;
 use oneport::http::head::{self, Limits, Progress};
 use oneport::ws::mask;
@@ -53,17 +54,49 @@ fn head_parsing(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A payload seldom begins where a vector does: behind a header of 6, 8 or 14 bytes.
 fn unmasking(criterion: &mut Criterion) {
-    for len in [16usize, 128, 1024, 65_536] {
-        let mut payload = vec![7u8; len];
-        let mut group = criterion.benchmark_group("unmask");
+    const KEY: [u8; 4] = [1, 2, 3, 4];
+    for (len, header) in [(16usize, 6), (128, 8), (1024, 8), (16_384, 8), (65_536, 14)] {
+        let mut frame = vec![7u8; header + len];
+        let mut group = criterion.benchmark_group(format!("unmask {len} B"));
         group.throughput(Throughput::Bytes(len as u64));
-        group.bench_function(format!("{len} B"), |bench| {
-            bench.iter(|| mask::apply(black_box(&mut payload), [1, 2, 3, 4]));
+        group.bench_function("oneport", |bench| {
+            bench.iter(|| mask::apply(black_box(&mut frame[header..]), black_box(KEY)));
+        });
+        group.bench_function("fastwebsockets", |bench| {
+            bench.iter(|| fastwebsockets::unmask(black_box(&mut frame[header..]), black_box(KEY)));
         });
         group.finish();
     }
 }
 
-criterion_group!(benches, head_parsing, unmasking);
+/// Whole texts, and such that arrive in blocks which cut characters.
+fn utf8_checking(criterion: &mut Criterion) {
+    let ascii = "plain text, as most of it is; ".repeat(3000);
+    let mixed = "naïve café, Привет мир, 你好 🦀 ".repeat(3000);
+    for (name, text) in [("ASCII", &ascii), ("mixed", &mixed)] {
+        for len in [20usize, 128, 1024, 65_536] {
+            let len = (0..=len).rev().find(|len| text.is_char_boundary(*len)).expect("0 is one");
+            let bytes = &text.as_bytes()[..len];
+            let mut group = criterion.benchmark_group(format!("UTF-8 {name} {len} B"));
+            group.throughput(Throughput::Bytes(len as u64));
+            group.bench_function("oneport", |bench| {
+                bench.iter(|| utf8::text(black_box(bytes)).is_ok());
+            });
+            group.bench_function("oneport, in blocks", |bench| {
+                bench.iter(|| {
+                    let mut utf8 = Utf8::default();
+                    black_box(bytes).chunks(8192).all(|block| utf8.feed(block).is_ok())
+                });
+            });
+            group.bench_function("std", |bench| {
+                bench.iter(|| std::str::from_utf8(black_box(bytes)).is_ok());
+            });
+            group.finish();
+        }
+    }
+}
+
+criterion_group!(benches, head_parsing, unmasking, utf8_checking);
 criterion_main!(benches);

@@ -4,7 +4,7 @@
 //! than the one before. So a deadline that moves back costs nothing: the entry in the heap stays
 //! and, when it comes up, is put in again for the time that is right then. Only a deadline that
 //! moves forward is a new entry. A connection has about one entry in the heap, however busy it
-//! is.
+//! is. Entries of connections that are gone are thrown out when they may be the most of all.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,7 +15,12 @@ use super::slab::Key;
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Instant, Key)>>,
+    /// Connections that went since entries were thrown out.
+    gone: usize,
 }
+
+/// So many may be gone before it is worth looking through the heap.
+const GONE: usize = 1024;
 
 /// The earliest time for which a connection has an entry.
 pub(crate) type Armed = Option<Instant>;
@@ -30,6 +35,22 @@ impl Timers {
             self.heap.push(Reverse((deadline, key)));
             *armed = Some(deadline);
         }
+    }
+
+    /// A connection is gone; `is_there` tells whether another one is not.
+    #[inline]
+    pub(crate) fn gone(&mut self, is_there: impl FnMut(Key) -> bool) {
+        self.gone += 1;
+        if self.gone > GONE && self.gone > self.heap.len() / 2 {
+            self.throw_out(is_there);
+        }
+    }
+
+    #[cold]
+    fn throw_out(&mut self, mut is_there: impl FnMut(Key) -> bool) {
+        self.gone = 0;
+        self.heap.retain(|Reverse((_, key))| is_there(*key));
+        self.heap.shrink_to(4 * (self.heap.len() + GONE));
     }
 
     /// When to look again.
@@ -69,5 +90,20 @@ mod tests {
         assert_eq!(timers.due(start), None);
         assert_eq!(timers.due(start + second), Some((start + second, key)));
         assert_eq!(timers.due(start + second * 9), None);
+    }
+
+    #[test]
+    fn short_lives_leave_no_entries_behind() {
+        let mut timers = Timers::default();
+        let now = Instant::now();
+        let stays = Key { slot: 0, generation: 0 };
+        timers.set(stays, Some(now), &mut None);
+        for generation in 1..100_000 {
+            let key = Key { slot: 1, generation };
+            timers.set(key, Some(now + Duration::from_secs(10)), &mut None);
+            timers.gone(|key| key == stays);
+            assert!(timers.heap.len() <= 2 * GONE + 2 && timers.heap.capacity() <= 8 * GONE);
+        }
+        assert_eq!(timers.due(now), Some((now, stays)));
     }
 }

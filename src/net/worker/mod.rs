@@ -491,6 +491,8 @@ impl<W: World, A: App> Worker<W, A> {
 
     fn remove(&mut self, key: Key) {
         let Some(entry) = self.connections.remove(key) else { return };
+        let connections = &mut self.connections;
+        self.timers.gone(|key| connections.get_mut(key).is_some());
         self.table.leave_all(key.slot);
         self.stats.held(entry.held, 0);
         let Entry { mut stream, conn, mut ready, admitted, .. } = entry;
