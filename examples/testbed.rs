@@ -69,12 +69,15 @@ impl Handler for Answer {
                 }
                 page.receive(event, out)
             }
-            Answer::WebSocket(socket, visit) => {
-                if let Event::WebSocketDisconnect { code, reason } = event {
+            Answer::WebSocket(socket, visit) => match event {
+                // What comes most often is asked for first.
+                Event::WebSocketReceive(message) => socket.message(message, out),
+                Event::WebSocketDisconnect { code, reason } => {
                     visit.record("websocket.disconnect", Some(code), reason);
+                    Ok(())
                 }
-                socket.receive(event, out)
-            }
+                other => socket.receive(other, out),
+            },
             Answer::Lifespan => lifespan(event, out),
         }
     }

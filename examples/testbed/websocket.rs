@@ -64,6 +64,29 @@ impl Socket {
         }
     }
 
+    /// A message came.
+    pub(crate) fn message(
+        &mut self,
+        message: Message<'_>,
+        out: &mut Outbox<'_>,
+    ) -> Result<(), AppError> {
+        match self {
+            Socket::Broadcast => {
+                out.publish(EVERYONE, message);
+            }
+            Socket::Error => return Err("asked to fail".into()),
+            Socket::Panic => panic!("asked to panic"),
+            Socket::Flood { .. } => {}
+            // An echo whose peer does not read stops reading it.
+            _ => match out.message(message)? {
+                Flow::Full => out.pause(),
+                Flow::Ready => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Something else happened.
     pub(crate) fn receive(
         &mut self,
         event: Event<'_>,
@@ -71,21 +94,10 @@ impl Socket {
     ) -> Result<(), AppError> {
         match (self, event) {
             (socket, Event::WebSocketConnect) => return socket.connect(out),
-            (Socket::Broadcast, Event::WebSocketReceive(message)) => {
-                out.publish(EVERYONE, message);
-            }
-            (Socket::Error, Event::WebSocketReceive(_)) => return Err("asked to fail".into()),
-            (Socket::Panic, Event::WebSocketReceive(_)) => panic!("asked to panic"),
-            (Socket::Flood { .. }, Event::WebSocketReceive(_)) => {}
             (Socket::Close { code, reason }, Event::Timer) => {
                 out.close(*code, reason)?;
             }
             (Socket::Flood { left, size }, Event::Drain) => return flood(left, *size, out),
-            // An echo whose peer does not read stops reading it.
-            (_, Event::WebSocketReceive(message)) => match out.message(message)? {
-                Flow::Full => out.pause(),
-                Flow::Ready => {}
-            },
             (_, Event::Drain) => out.resume(),
             _ => {}
         }
