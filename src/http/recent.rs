@@ -14,17 +14,27 @@ use super::sender::Field;
 const LARGEST: usize = 1024;
 
 /// The fields of the last response.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recent {
     /// The lengths of their names and values. They are compared, too: bytes alone do not tell where
     /// one field ends, and a value that contains a line break must not pass for two fields.
     lengths: Vec<(usize, usize)>,
-    /// Their lines.
+    /// Their lines, and the name that follows them in a whole response.
     lines: Vec<u8>,
 }
 
+/// What stands behind the application's fields in a whole response, up to the number.
+pub(super) const LENGTH: &[u8] = b"content-length: ";
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self { lengths: Vec::new(), lines: LENGTH.to_vec() }
+    }
+}
+
 impl Recent {
-    /// The lines of these fields, if they are the ones that are kept.
+    /// The lines of these fields, if they are the ones that are kept, and behind them
+    /// `content-length: `.
     #[inline]
     pub fn lines_of(&self, fields: &[Field<'_>]) -> Option<&[u8]> {
         if fields.len() != self.lengths.len() {
@@ -51,6 +61,7 @@ impl Recent {
             self.lengths.extend(fields.iter().map(|(name, value)| (name.len(), value.len())));
             self.lines.extend_from_slice(lines);
         }
+        self.lines.extend_from_slice(LENGTH);
     }
 }
 
@@ -62,10 +73,10 @@ mod tests {
     fn the_same_fields_and_no_others_have_the_same_lines() {
         let fields: &[Field<'_>] = &[(b"a", b"1"), (b"bc", b"")];
         let mut recent = Recent::default();
-        assert_eq!(recent.lines_of(&[]), Some(&b""[..]));
+        assert_eq!(recent.lines_of(&[]), Some(LENGTH));
         assert_eq!(recent.lines_of(fields), None);
         recent.keep(fields, b"a: 1\r\nbc: \r\n");
-        assert_eq!(recent.lines_of(fields), Some(&b"a: 1\r\nbc: \r\n"[..]));
+        assert_eq!(recent.lines_of(fields), Some(&b"a: 1\r\nbc: \r\ncontent-length: "[..]));
         let others: [&[Field<'_>]; 6] = [
             &[],
             &[(b"a", b"1")],
@@ -86,6 +97,6 @@ mod tests {
         let mut recent = Recent::default();
         recent.keep(fields, &[b"a: ", &value[..], b"\r\n"].concat());
         assert_eq!(recent.lines_of(fields), None);
-        assert_eq!(recent.lines_of(&[]), Some(&b""[..]));
+        assert_eq!(recent.lines_of(&[]), Some(LENGTH));
     }
 }

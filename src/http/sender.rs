@@ -9,7 +9,7 @@ use super::chunked;
 use super::date::Prefab;
 use super::head::Version;
 use super::headers::list_elements;
-use super::recent::Recent;
+use super::recent::{LENGTH, Recent};
 use super::status::write_status_line;
 use crate::bytes::ascii;
 
@@ -290,14 +290,15 @@ impl Sender {
             self.status = status;
             out.extend_from_slice(prefab.ok());
             out.extend_from_slice(lines);
-        } else if !self.whole_head(out, prefab, recent, status, fields) {
+        } else if self.whole_head(out, prefab, recent, status, fields) {
+            out.extend_from_slice(LENGTH);
+        } else {
             return false;
         }
         self.form = BodyForm::Length(0);
         self.body_bytes = body.len() as u64;
         // [9110-8.6-5] [9112-6.3-5]
-        write_content_length(out, body.len());
-        out.extend_from_slice(b"\r\n");
+        write_length_and_empty_line(out, body.len());
         out.extend_from_slice(body);
         true
     }
@@ -644,6 +645,23 @@ fn write_content_length(out: &mut Vec<u8>, len: usize) {
     out.extend_from_slice(b"content-length: ");
     write_decimal(out, len);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The number of a Content-Length, the end of its line and the empty line.
+#[inline]
+fn write_length_and_empty_line(out: &mut Vec<u8>, len: usize) {
+    let digit = |digit: usize| b'0' + digit as u8;
+    match len {
+        0..10 => out.extend_from_slice(&[digit(len), b'\r', b'\n', b'\r', b'\n']),
+        10..100 => {
+            let (tens, ones) = (digit(len / 10), digit(len % 10));
+            out.extend_from_slice(&[tens, ones, b'\r', b'\n', b'\r', b'\n']);
+        }
+        _ => {
+            write_long_decimal(out, len);
+            out.extend_from_slice(b"\r\n\r\n");
+        }
+    }
 }
 
 /// Appends a number in decimal digits.

@@ -180,7 +180,9 @@ impl<H: Handler> Connection<H> {
     pub(super) fn end_exchange(&mut self, response: &Ended, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let Ended { status, persists, short, was_last } = *response;
-        self.core.end();
+        if !self.core.is_quiet() {
+            self.core.end();
+        }
         role.step(Step::ResponseComplete);
         let left = match role.cycle {
             Cycle::Draining => role.receiver.body_left().unwrap_or(0),
