@@ -1,16 +1,14 @@
-//! Byte classes of the HTTP grammar, one byte or eight bytes at a time.
+//! Byte classes of the HTTP grammar, one byte or sixteen bytes at a time.
 //!
 //! The grammar of RFC 9110 and 9112 is built from a few sets of bytes: `tchar` (what a method
 //! or a field name is made of), `VCHAR` (visible ASCII), and what a field value may hold. A
 //! parser spends its time asking "where does this run of allowed bytes end?". The functions
-//! named `*_end` answer that eight bytes at a time: a word of eight bytes is tested with a few
-//! additions and masks ("SIMD within a register"), and only where it contains an unusual byte is it
-//! looked at byte by byte.
-//!
-//! How a word is tested: byte by byte, `w - 0x20` has its high bit set if w is below 0x20, `w + 1`
-//! if w is 0x7f, and w itself if w is 0x80 or above. Carries and borrows run upwards only, so what
-//! they spoil lies above a byte that is marked rightly: *is there any mark, and where is the lowest*
-//! may be read from a word of marks, and nothing else. That is all that a scan asks.
+//! named `*_end` answer that sixteen bytes at a time ([`Sixteen`]): a comparison or two tell which
+//! of them are in the set, a bit for each, and the lowest bit that is not set is the answer. Sets
+//! that are no range, or two, are made smaller to what is nearly always there; only where something
+//! else stands are the bytes looked at one by one, with a table.
+
+use super::trusted::Sixteen;
 
 /// For each byte: 0 if it is no `tchar` (RFC 9110 §5.6.2), else the byte in lower case.
 ///
@@ -58,7 +56,7 @@ pub const fn is_tchar(byte: u8) -> bool {
 /// Is this a token: at least one `tchar` and nothing else (RFC 9110 §5.6.2)?
 #[inline]
 pub fn is_token(bytes: &[u8]) -> bool {
-    let usual = marked(bytes, 0, unusual_in_name);
+    let usual = end_of(bytes, 0, usual_in_name);
     !bytes.is_empty() && (usual == bytes.len() || bytes[usual..].iter().all(|&byte| is_tchar(byte)))
 }
 
@@ -89,115 +87,117 @@ pub fn is_field_value(bytes: &[u8]) -> bool {
     field_value_end(bytes, 0) == bytes.len()
 }
 
-const HIGH: u64 = each(0x80);
-
-/// This byte in each of the eight places of a word.
-const fn each(byte: u8) -> u64 {
-    0x0101_0101_0101_0101 * byte as u64
+/// Letters, digits, hyphens and dots: of them nearly all field names and hosts are made.
+#[inline(always)]
+fn usual_in_name(bytes: Sixteen) -> u32 {
+    // A letter in lower case has one bit more: "A" is 0x41, "a" 0x61.
+    let letters = bytes.or(Sixteen::each(0x20)).within(b'a', b'z');
+    letters.or(bytes.within(b'-', b'9').without(bytes.equal(b'/'))).bits()
 }
 
-/// Marks every byte of `word` that is not from `low` to 0x7e, by its high bit.
+/// Visible ASCII without `?` and without the punctuation before `-`: of it nearly all paths are
+/// made.
 #[inline(always)]
-const fn not_up_to_tilde(word: u64, low: u8) -> u64 {
-    (word.wrapping_sub(each(low)) | word.wrapping_add(each(1)) | word) & HIGH
+fn usual_in_path(bytes: Sixteen) -> u32 {
+    bytes.within(b'-', b'~').without(bytes.equal(b'?')).bits()
 }
 
-/// Marks every byte of `word` but those of which nearly all paths are made: visible ASCII without
-/// `?` and without the punctuation before `-`.
+/// The position of the first byte at or after `from` that is not `usual`; the length of `bytes` if
+/// all are. A zero is never usual.
 #[inline(always)]
-const fn unusual_in_path(word: u64) -> u64 {
-    let question = (word ^ each(b'?')).wrapping_sub(each(1)) & HIGH;
-    not_up_to_tilde(word, b'-') | question
-}
-
-/// Marks every byte of `word` but those of which nearly all field names are made: letters and
-/// hyphens. A letter in lower case has one bit more: "A" is 0x41, "a" 0x61.
-#[inline(always)]
-const fn unusual_in_name(word: u64) -> u64 {
-    let lower = word | each(0x20);
-    // With what is missing to 0x80 added, the high bit tells what is at or above.
-    let from_a = lower.wrapping_add(each(0x80 - b'a'));
-    let above_z = lower.wrapping_add(each(0x7f - b'z'));
-    let no_hyphen = (word ^ each(b'-')).wrapping_add(each(0x7f));
-    (((above_z | !from_a) & no_hyphen) | word) & HIGH
-}
-
-/// Marks every byte of `word` but those of which nearly all hosts are made: letters, digits, hyphens
-/// and dots.
-#[inline(always)]
-const fn unusual_in_host(word: u64) -> u64 {
-    let lower = word | each(0x20);
-    let from_a = lower.wrapping_add(each(0x80 - b'a'));
-    let above_z = lower.wrapping_add(each(0x7f - b'z'));
-    let from_hyphen = word.wrapping_add(each(0x80 - b'-'));
-    let above_9 = word.wrapping_add(each(0x7f - b'9'));
-    // What lies between the dot and the digits.
-    let no_slash = (word ^ each(b'/')).wrapping_add(each(0x7f));
-    let usual = (from_a & !above_z) | (from_hyphen & !above_9 & no_slash);
-    (!usual | word) & HIGH
-}
-
-/// The position of the first byte that is not usual in a host; see RFC 3986 §3.2.2 for all that may
-/// stand there.
-#[inline(always)]
-pub fn usual_host_end(bytes: &[u8]) -> usize {
-    marked(bytes, 0, unusual_in_host)
-}
-
-/// The place in a word of its lowest mark.
-#[inline(always)]
-const fn place(marks: u64) -> usize {
-    (marks.trailing_zeros() / 8) as usize
-}
-
-/// The position of the first byte at or after `from` that is marked; the length of `bytes` if none
-/// is. A zero must be marked.
-#[inline(always)]
-fn marked(bytes: &[u8], from: usize, marks: impl Fn(u64) -> u64) -> usize {
-    let mut rest = &bytes[from..];
-    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
-        let marks = marks(u64::from_le_bytes(*chunk));
-        if marks != 0 {
-            return bytes.len() - rest.len() + place(marks);
+fn end_of(bytes: &[u8], from: usize, usual: impl Fn(Sixteen) -> u32) -> usize {
+    let mut at = from;
+    while let Some(window) = bytes[at..].first_chunk() {
+        let others = usual(Sixteen::of(window)) ^ ALL;
+        if others != 0 {
+            return at + first(others);
         }
-        rest = after;
+        at += 16;
     }
-    let left = rest.len();
+    let left = bytes.len() - at;
     if left == 0 {
         return bytes.len();
     }
-    // Fewer than eight bytes: the last eight of all, without those that were looked at before.
-    // Zeros come in from above, which stand for the end.
-    let word = match bytes.last_chunk::<8>() {
-        Some(chunk) => u64::from_le_bytes(*chunk) >> (8 * (8 - left)),
-        None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    // Fewer than sixteen bytes: the last sixteen of all, without those that were looked at before.
+    let others = match bytes.last_chunk() {
+        Some(window) => (usual(Sixteen::of(window)) ^ ALL) >> (16 - left),
+        None => usual(padded(&bytes[at..])) ^ ALL,
     };
-    bytes.len() - left + place(marks(word))
+    at + first(others | 1 << left)
+}
+
+/// The marks of sixteen bytes.
+const ALL: u32 = 0xffff;
+
+/// The place of the first mark.
+#[inline(always)]
+const fn first(marks: u32) -> usize {
+    marks.trailing_zeros() as usize
+}
+
+/// Up to sixteen bytes, and zeros behind them.
+#[inline(always)]
+fn padded(bytes: &[u8]) -> Sixteen {
+    let word = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => {
+            let place = 8 * (bytes.len() - 8);
+            u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << place
+        }
+        _ => u128::from(bytes.iter().rev().fold(0, |word: u64, &byte| word << 8 | u64::from(byte))),
+    };
+    Sixteen::of(&word.to_le_bytes())
+}
+
+/// Is this a host as they nearly always are: a name or an IPv4 address, perhaps with a port, or
+/// nothing? See RFC 3986 §3.2.2 for all that a host can be.
+#[inline(always)]
+pub fn is_usual_host(bytes: &[u8]) -> bool {
+    if bytes.len() > 16 {
+        return is_usual_long_host(bytes);
+    }
+    let window = padded(bytes);
+    let end = first(usual_in_name(window) ^ ALL | 1 << 16);
+    if bytes.get(end) != Some(&b':') {
+        return end == bytes.len();
+    }
+    let port = (1 << bytes.len()) - (2 << end);
+    window.within(b'0', b'9').bits() & port == port
+}
+
+fn is_usual_long_host(bytes: &[u8]) -> bool {
+    match bytes.split_at(end_of(bytes, 0, usual_in_name)) {
+        (_, []) => true,
+        (_, [b':', port @ ..]) => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 /// Turns a token at the beginning of `bytes` into lower case, in place; tells where it ends: the
 /// position of the first byte that is no `tchar`.
 #[inline(always)]
 pub fn lower_token(bytes: &mut [u8]) -> usize {
-    let mut rest = &mut *bytes;
-    let mut end = 0;
-    while let Some((chunk, after)) = rest.split_first_chunk_mut::<8>() {
-        let word = u64::from_le_bytes(*chunk);
-        let marks = unusual_in_name(word);
-        // All bits below the byte with the lowest mark; all, if there is none. The hyphen has the
-        // bit already.
-        let usual = ((marks & marks.wrapping_neg()) >> 7).wrapping_sub(1);
-        *chunk = (word | (each(0x20) & usual)).to_le_bytes();
-        if marks != 0 {
-            end += place(marks);
-            // What ends a name nearly always.
-            let colon = (word >> (8 * place(marks))) as u8 == b':';
-            return if colon { end } else { lower_bytes(bytes, end) };
+    /// The bit of lower case, and no bit.
+    static BITS: [u8; 32] = {
+        let mut bits = [0; 32];
+        bits.split_at_mut(16).0.copy_from_slice(&[0x20; 16]);
+        bits
+    };
+    let mut at = 0;
+    while let Some(window) = bytes[at..].first_chunk_mut::<16>() {
+        let name = Sixteen::of(window);
+        let usual = first(usual_in_name(name) ^ ALL | 1 << 16);
+        // All that is usual but the letters has the bit already.
+        if let Some(bits) = BITS[16 - usual..].first_chunk() {
+            name.or(Sixteen::of(bits)).store(window);
         }
-        end += 8;
-        rest = after;
+        at += usual;
+        if usual < 16 {
+            // What ends a name nearly always.
+            let colon = window[usual] == b':';
+            return if colon { at } else { lower_bytes(bytes, at) };
+        }
     }
-    lower_bytes(bytes, end)
+    lower_bytes(bytes, at)
 }
 
 /// As [`lower_token`], byte by byte, from `at` on.
@@ -216,43 +216,26 @@ fn lower_bytes(bytes: &mut [u8], mut at: usize) -> usize {
 /// The position of this byte, for short slices: without the preparation that pays for long ones.
 #[inline]
 pub fn position(bytes: &[u8], byte: u8) -> Option<usize> {
-    let mut rest = bytes;
-    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
-        let differs = u64::from_le_bytes(*chunk) ^ each(byte);
-        let marks = differs.wrapping_sub(each(1)) & !differs & HIGH;
+    let mut at = 0;
+    while let Some(window) = bytes[at..].first_chunk() {
+        let marks = Sixteen::of(window).equal(byte).bits();
         if marks != 0 {
-            return Some(bytes.len() - rest.len() + place(marks));
+            return Some(at + first(marks));
         }
-        rest = after;
+        at += 16;
     }
-    let at = rest.iter().position(|&other| other == byte)?;
-    Some(bytes.len() - rest.len() + at)
+    Some(at + bytes[at..].iter().position(|&other| other == byte)?)
 }
 
 /// The position of the first byte at or after `from` that may not stand in a field value:
 /// normally the CR that ends the line. The length of `bytes` if there is none.
 #[inline(always)]
 pub fn field_value_end(bytes: &[u8], from: usize) -> usize {
-    let mut rest = &bytes[from..];
-    // A long value is passed in steps of sixteen bytes, each a loop that the compiler turns into
-    // vector instructions: it asks only whether there is a mark, not where.
-    while let Some((window, after)) = rest.split_first_chunk::<16>()
-        && printable(window)
-    {
-        rest = after;
-    }
-    let at = bytes.len() - rest.len();
-    let at = marked(bytes, at, |word| not_up_to_tilde(word, b' '));
+    let at = end_of(bytes, from, |window| window.within(b' ', b'~').bits());
     match bytes.get(at) {
         Some(b'\t' | 0x80..) => unusual_value_end(bytes, at),
         _ => at,
     }
-}
-
-/// Are these all from 0x20 to 0x7e?
-#[inline(always)]
-fn printable(window: &[u8; 16]) -> bool {
-    window.iter().fold(true, |all, &byte| all & (byte.wrapping_sub(b' ') <= b'~' - b' '))
 }
 
 /// As [`field_value_end`], where a tab or something beyond ASCII was found.
@@ -269,7 +252,7 @@ fn unusual_value_end(bytes: &[u8], from: usize) -> usize {
 /// (0x21 to 0x7e): normally the space that ends the request target.
 #[inline]
 pub fn visible_end(bytes: &[u8], from: usize) -> usize {
-    marked(bytes, from, |word| not_up_to_tilde(word, b'!'))
+    end_of(bytes, from, |window| window.within(b'!', b'~').bits())
 }
 
 /// The position of the first byte at or after `from` that is not usual in a path: not among those
@@ -277,7 +260,7 @@ pub fn visible_end(bytes: &[u8], from: usize) -> usize {
 /// has no `?`, no `#` and no `%`.
 #[inline(always)]
 pub fn usual_path_end(bytes: &[u8], from: usize) -> usize {
-    marked(bytes, from, unusual_in_path)
+    end_of(bytes, from, usual_in_path)
 }
 
 /// Why a run of digits is not a number we take.
@@ -342,24 +325,24 @@ pub fn trim_ows(mut bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    /// The plain twins of the word-wise scans.
+    /// The plain twins of the scans.
     fn plain_end(bytes: &[u8], from: usize, allowed: impl Fn(u8) -> bool) -> usize {
         (from..bytes.len()).find(|&at| !allowed(bytes[at])).unwrap_or(bytes.len())
     }
 
     #[test]
-    fn every_byte_at_every_place_of_a_word_is_classified_like_the_plain_twin() {
+    fn every_byte_at_every_place_is_classified_like_the_plain_twin() {
         for byte in 0..=255u8 {
-            for place in 0..19 {
+            for place in 0..35 {
                 for filler in [b'a', b'\t', b' ', 0xff] {
-                    let mut bytes = [filler; 19];
+                    let mut bytes = [filler; 35];
                     bytes[place] = byte;
-                    for from in 0..=19 {
+                    for from in 0..=35 {
                         assert_eq!(
                             field_value_end(&bytes, from),
-                            (from..19)
+                            (from..35)
                                 .find(|&at| !is_field_byte(bytes[at]) || is_next_line(&bytes, at))
-                                .unwrap_or(19)
+                                .unwrap_or(35)
                         );
                         assert_eq!(
                             visible_end(&bytes, from),
@@ -378,23 +361,37 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_made_of_letters_digits_hyphens_and_dots() {
-        for byte in 0..=255u8 {
-            let usual = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-            for len in 1..20 {
-                for place in 0..len {
-                    let mut bytes = vec![b'a'; len];
-                    bytes[place] = byte;
-                    let end = if usual { len } else { place };
-                    assert_eq!(usual_host_end(&bytes), end, "{byte:#x} at {place} of {len}");
+    fn usual_hosts_are_made_of_letters_digits_hyphens_and_dots_with_a_port() {
+        let plain = |host: &[u8]| {
+            let usual = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+            let end = host.iter().position(|byte| !usual(byte)).unwrap_or(host.len());
+            match &host[end..] {
+                [] => true,
+                [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+                _ => false,
+            }
+        };
+        for len in 0..40 {
+            for place in 0..len {
+                for colon in 0..=len {
+                    for byte in *b"z7-.:/_@G \0\x7f\x80\xff" {
+                        let mut host = vec![b'a'; len];
+                        host[colon.min(len)..].fill(b'8');
+                        host[place] = byte;
+                        if let Some(at) = host.get_mut(colon) {
+                            *at = b':';
+                        }
+                        assert_eq!(is_usual_host(&host), plain(&host), "{host:x?}");
+                    }
                 }
             }
         }
+        assert!(is_usual_host(b"") && is_usual_host(b":") && is_usual_host(b"a:"));
     }
 
     #[test]
     fn pairs_of_bytes_in_short_slices_are_classified_like_the_plain_twin() {
-        for len in 1..=9 {
+        for len in 1..=18 {
             for first in 0..=255u8 {
                 for second in
                     [0, 9, 0x1f, 0x20, 0x2c, 0x2d, b'?', 0x7e, 0x7f, 0x80, 0x85, 0xc2, 0xff]
@@ -433,13 +430,13 @@ mod tests {
             end
         };
         for byte in 0..=255u8 {
-            for place in 0..19 {
+            for place in 0..35 {
                 for filler in *b"aZ9-_!" {
-                    let mut bytes = [filler; 19];
+                    let mut bytes = [filler; 35];
                     bytes[place] = byte;
                     let token = bytes.iter().all(|&b| is_tchar(b));
                     assert_eq!(is_token(&bytes), token, "{byte:#x} at {place}");
-                    bytes[18] = b':';
+                    bytes[34] = b':';
                     let mut twin = bytes;
                     assert_eq!(lower_token(&mut bytes), plain(&mut twin), "{byte:#x} at {place}");
                     assert_eq!(bytes, twin, "{byte:#x} at {place}");

@@ -1,10 +1,16 @@
 //! The one module that may hold `unsafe` code (`tests/floors.rs` finds any other). What is here
 //! is small enough to be checked by reading, and has a plain twin in its tests.
 //!
-//! Why at all: a short text message costs the standard library's check of UTF-8 some 100
-//! instructions, a third of everything an echo of 20 bytes needs. Nearly all such text is ASCII,
-//! which a check by words finds in a fifth of that; but safe Rust has no way from "it is ASCII"
-//! to `&str` that does not look again.
+//! Why at all:
+//!
+//! - A short text message costs the standard library's check of UTF-8 some 100 instructions, a third
+//!   of everything an echo of 20 bytes needs. Nearly all such text is ASCII, which a check by words
+//!   finds in a fifth of that; but safe Rust has no way from "it is ASCII" to `&str` that does not
+//!   look again.
+//! - Where a byte of some class stands among sixteen ([`Sixteen`]) takes a processor six instructions,
+//!   with words of eight bytes forty; a head is little else. Every x86-64 has them (SSE2), but a
+//!   function that calls them is `unsafe` until it is said where it runs. Loops that the compiler
+//!   turns into vector instructions tell whether there is such a byte, not where.
 
 #![allow(unsafe_code)]
 
@@ -18,9 +24,199 @@ pub(super) fn ascii_text(bytes: &[u8]) -> Option<&str> {
     Some(unsafe { std::str::from_utf8_unchecked(bytes) })
 }
 
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) use plain::Sixteen;
+#[cfg(target_arch = "x86_64")]
+pub(super) use sse2::Sixteen;
+
+/// Sixteen bytes with the instructions of SSE2.
+#[cfg(target_arch = "x86_64")]
+mod sse2 {
+    use std::arch::x86_64::*;
+
+    /// Sixteen bytes that are looked at together.
+    #[derive(Clone, Copy)]
+    pub struct Sixteen(__m128i);
+
+    /// Which of them have something in common.
+    #[derive(Clone, Copy)]
+    pub struct Marks(__m128i);
+
+    impl Sixteen {
+        /// These bytes.
+        #[inline(always)]
+        pub fn of(bytes: &[u8; 16]) -> Self {
+            // SAFETY: SSE2 is part of every x86-64; sixteen bytes are read at any address.
+            Self(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+        }
+
+        /// Puts them there.
+        #[inline(always)]
+        pub fn store(self, to: &mut [u8; 16]) {
+            // SAFETY: SSE2 is part of every x86-64; sixteen bytes are written at any address.
+            unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), self.0) }
+        }
+
+        /// The bits of both.
+        #[inline(always)]
+        pub fn or(self, other: Self) -> Self {
+            // SAFETY: SSE2 is part of every x86-64.
+            Self(unsafe { _mm_or_si128(self.0, other.0) })
+        }
+
+        /// All the same byte.
+        #[inline(always)]
+        pub fn each(byte: u8) -> Self {
+            // SAFETY: SSE2 is part of every x86-64.
+            Self(unsafe { _mm_set1_epi8(byte.cast_signed()) })
+        }
+
+        /// Those from `low` to `high`; `low` is above 0 and `high` below 0x7f.
+        #[inline(always)]
+        pub fn within(self, low: u8, high: u8) -> Marks {
+            // What is at or above 0x80 is negative here, and so below `low`.
+            // SAFETY: SSE2 is part of every x86-64.
+            Marks(unsafe {
+                let above = _mm_cmpgt_epi8(self.0, Self::each(low - 1).0);
+                _mm_and_si128(above, _mm_cmplt_epi8(self.0, Self::each(high + 1).0))
+            })
+        }
+
+        /// Those that are this byte.
+        #[inline(always)]
+        pub fn equal(self, byte: u8) -> Marks {
+            // SAFETY: SSE2 is part of every x86-64.
+            Marks(unsafe { _mm_cmpeq_epi8(self.0, Self::each(byte).0) })
+        }
+    }
+
+    impl Marks {
+        /// The marks of both.
+        #[inline(always)]
+        pub fn or(self, other: Self) -> Self {
+            // SAFETY: SSE2 is part of every x86-64.
+            Self(unsafe { _mm_or_si128(self.0, other.0) })
+        }
+
+        /// These marks without the others.
+        #[inline(always)]
+        pub fn without(self, others: Self) -> Self {
+            // SAFETY: SSE2 is part of every x86-64.
+            Self(unsafe { _mm_andnot_si128(others.0, self.0) })
+        }
+
+        /// One bit each, the lowest for the first byte.
+        #[inline(always)]
+        pub fn bits(self) -> u32 {
+            // SAFETY: SSE2 is part of every x86-64.
+            unsafe { _mm_movemask_epi8(self.0) }.cast_unsigned()
+        }
+    }
+}
+
+/// The same, byte by byte: for other processors, and what the tests compare with.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+mod plain {
+    /// Sixteen bytes that are looked at together.
+    #[derive(Clone, Copy)]
+    pub struct Sixteen([u8; 16]);
+
+    /// Which of them have something in common.
+    #[derive(Clone, Copy)]
+    pub struct Marks(u32);
+
+    impl Sixteen {
+        /// These bytes.
+        #[inline(always)]
+        pub fn of(bytes: &[u8; 16]) -> Self {
+            Self(*bytes)
+        }
+
+        /// Puts them there.
+        #[inline(always)]
+        pub fn store(self, to: &mut [u8; 16]) {
+            *to = self.0;
+        }
+
+        /// The bits of both.
+        #[inline(always)]
+        pub fn or(self, other: Self) -> Self {
+            Self(std::array::from_fn(|at| self.0[at] | other.0[at]))
+        }
+
+        /// All the same byte.
+        #[inline(always)]
+        pub fn each(byte: u8) -> Self {
+            Self([byte; 16])
+        }
+
+        /// Those from `low` to `high`; `low` is above 0 and `high` below 0x7f.
+        #[inline(always)]
+        pub fn within(self, low: u8, high: u8) -> Marks {
+            self.marks(|byte| byte.wrapping_sub(low) <= high - low)
+        }
+
+        /// Those that are this byte.
+        #[inline(always)]
+        pub fn equal(self, byte: u8) -> Marks {
+            self.marks(|other| other == byte)
+        }
+
+        #[inline(always)]
+        fn marks(self, mark: impl Fn(u8) -> bool) -> Marks {
+            let bit = |(at, &byte)| u32::from(mark(byte)) << at;
+            Marks(self.0.iter().enumerate().map(bit).fold(0, |all, bit| all | bit))
+        }
+    }
+
+    impl Marks {
+        /// The marks of both.
+        #[inline(always)]
+        pub fn or(self, other: Self) -> Self {
+            Self(self.0 | other.0)
+        }
+
+        /// These marks without the others.
+        #[inline(always)]
+        pub fn without(self, others: Self) -> Self {
+            Self(self.0 & !others.0)
+        }
+
+        /// One bit each, the lowest for the first byte.
+        #[inline(always)]
+        pub fn bits(self) -> u32 {
+            self.0
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sixteen_bytes_are_what_they_are_one_by_one() {
+        for byte in 0..=255u8 {
+            for at in 0..16 {
+                for filler in [0, b'a', 0x7f, 0x80, 0xff] {
+                    let mut bytes = [filler; 16];
+                    bytes[at] = byte;
+                    let (ours, twin) = (Sixteen::of(&bytes), plain::Sixteen::of(&bytes));
+                    for (low, high) in [(1, 1), (b' ', b'~'), (b'a', b'z'), (b'-', b'9')] {
+                        let (a, b) = (ours.within(low, high), twin.within(low, high));
+                        assert_eq!(a.bits(), b.bits(), "{bytes:x?} from {low:x} to {high:x}");
+                        let (c, d) = (ours.equal(byte), twin.equal(byte));
+                        assert_eq!(a.or(c).bits(), b.or(d).bits());
+                        assert_eq!(a.without(c).bits(), b.without(d).bits());
+                    }
+                    let mut stored = ([0; 16], [1; 16]);
+                    ours.or(Sixteen::each(0x20)).store(&mut stored.0);
+                    twin.or(plain::Sixteen::each(0x20)).store(&mut stored.1);
+                    assert_eq!(stored.0, stored.1);
+                }
+            }
+        }
+    }
 
     /// The plain twin.
     fn plain(bytes: &[u8]) -> Option<&str> {

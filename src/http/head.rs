@@ -300,13 +300,10 @@ fn partial(
 }
 
 /// Reports `error` for the line at the beginning of `bytes`, but only once it is complete: then it
-/// makes no difference how the bytes were split on their way.
+/// makes no difference how the bytes were split on their way. `None`: it is not.
 #[cold]
-fn complain(bytes: &[u8], error: Error) -> Result<(), Error> {
-    match memchr::memchr(b'\n', bytes) {
-        None => Ok(()),
-        Some(_) => Err(error),
-    }
+fn complain(bytes: &[u8], error: Error) -> Option<Error> {
+    memchr::memchr(b'\n', bytes).map(|_| error)
 }
 
 const HTTP_1_1: u64 = u64::from_le_bytes(*b"HTTP/1.1");
@@ -328,7 +325,7 @@ fn request_line(bytes: &[u8]) -> Result<Option<Head>, Error> {
         }
     };
     if bytes[method_end] != b' ' || method_end == 0 {
-        return no_method(bytes).map(|()| None);
+        return no_method(bytes).map_or(Ok(None), Err);
     }
     // RFC 9112 §3: exactly one space. More lenient parsers take several, and disagree about
     // what the target is.
@@ -343,7 +340,7 @@ fn request_line(bytes: &[u8]) -> Result<Option<Head>, Error> {
     let Some(&after) = bytes.get(target_end) else { return Ok(None) };
     if after != b' ' || target_end == target {
         let error = if after >= 0x80 { Error::Target } else { Error::RequestLine };
-        return complain(bytes, error).map(|()| None);
+        return complain(bytes, error).map_or(Ok(None), Err);
     }
     let rest = &bytes[target_end + 1..];
     let version = match rest.split_first_chunk::<8>() {
@@ -352,10 +349,10 @@ fn request_line(bytes: &[u8]) -> Result<Option<Head>, Error> {
             match u64::from_le_bytes(*version) {
                 HTTP_1_1 => Version::Http11,
                 HTTP_1_0 => Version::Http10,
-                _ => return unusual_version(rest).map(|()| None),
+                _ => return unusual_version(rest).map_or(Ok(None), Err),
             }
         }
-        _ => return unusual_version(rest).map(|()| None),
+        _ => return unusual_version(rest).map_or(Ok(None), Err),
     };
     Ok(Some(Head {
         method: Span::new(0, method_end),
@@ -369,24 +366,24 @@ fn request_line(bytes: &[u8]) -> Result<Option<Head>, Error> {
 
 /// A request line that does not begin with a method.
 #[cold]
-fn no_method(bytes: &[u8]) -> Result<(), Error> {
+fn no_method(bytes: &[u8]) -> Option<Error> {
     // A TLS ClientHello begins with a handshake record (RFC 8446 §5.1: type 22). It contains no
     // line, so it would wait for the deadline; say at once what is wrong.
     if bytes.first() == Some(&0x16) {
-        return Err(Error::TlsOnPlainPort);
+        return Some(Error::TlsOnPlainPort);
     }
     complain(bytes, Error::RequestLine)
 }
 
 /// What follows the target is not one of the two versions with its CR LF.
 #[cold]
-fn unusual_version(rest: &[u8]) -> Result<(), Error> {
+fn unusual_version(rest: &[u8]) -> Option<Error> {
     let line = match memchr::memchr(b'\n', rest) {
-        None => return Ok(()),
+        None => return None,
         Some(end) => &rest[..end],
     };
     let Some(line) = line.strip_suffix(b"\r") else {
-        return Err(Error::BareLf);
+        return Some(Error::BareLf);
     };
     // RFC 9112 §2.3: `HTTP-version = HTTP-name "/" DIGIT "." DIGIT`, the name in capitals.
     match line {
@@ -394,11 +391,11 @@ fn unusual_version(rest: &[u8]) -> Result<(), Error> {
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
             // [9110-6.2-3]
-            Err(Error::VersionNotSupported)
+            Some(Error::VersionNotSupported)
         }
-        _ if line.contains(&b'\r') => Err(Error::BareCr),
-        _ if line.contains(&b' ') => Err(Error::RequestLine),
-        _ => Err(Error::Version),
+        _ if line.contains(&b'\r') => Some(Error::BareCr),
+        _ if line.contains(&b' ') => Some(Error::RequestLine),
+        _ => Some(Error::Version),
     }
 }
 
@@ -406,19 +403,18 @@ fn unusual_version(rest: &[u8]) -> Result<(), Error> {
 /// beginning of `bytes`.
 #[inline(always)]
 fn field_line(bytes: &mut [u8]) -> Result<Line<'_>, Error> {
+    if bytes.first_chunk() == Some(b"\r\n") {
+        return Ok(Line::Empty);
+    }
     let colon = ascii::lower_token(bytes);
     let bytes = &*bytes;
     if bytes.get(colon) != Some(&b':') || colon == 0 {
-        return if bytes.first_chunk::<2>() == Some(b"\r\n") {
-            Ok(Line::Empty)
-        } else {
-            mistaken_line(bytes, colon)
-        };
+        return mistaken_line(bytes, colon).map_or(Ok(Line::Partial), Err);
     }
     let end = ascii::field_value_end(bytes, colon + 1);
     let (line, after) = bytes.split_at(end);
     if after.first_chunk::<2>() != Some(b"\r\n") {
-        return unusual_end(bytes, end);
+        return unusual_end(bytes, end).map_or(Ok(Line::Partial), Err);
     }
     // OWS belongs to the line, not to the value: mostly one space before it. Of all the bytes that
     // were let through, only space and tab are as low as that.
@@ -436,11 +432,11 @@ fn field_line(bytes: &mut [u8]) -> Result<Line<'_>, Error> {
 
 /// A line that does not begin with `name ":"` and is not empty.
 #[cold]
-fn mistaken_line(bytes: &[u8], at: usize) -> Result<Line<'_>, Error> {
+fn mistaken_line(bytes: &[u8], at: usize) -> Option<Error> {
     let error = match bytes.get(at) {
-        None => return Ok(Line::Partial),
+        None => return None,
         Some(b'\r') if at == 0 => match bytes.get(1) {
-            None => return Ok(Line::Partial),
+            None => return None,
             Some(_) => Error::BareCr,
         },
         // RFC 9112 §5.2: a line that begins with white space continues the one before it. Some
@@ -457,20 +453,20 @@ fn mistaken_line(bytes: &[u8], at: usize) -> Result<Line<'_>, Error> {
         Some(b'\n') if at == 0 => Error::BareLf,
         Some(_) => Error::FieldName,
     };
-    complain(bytes, error).map(|()| Line::Partial)
+    complain(bytes, error)
 }
 
 /// The value did not end with CR LF.
 #[cold]
-fn unusual_end(bytes: &[u8], end: usize) -> Result<Line<'_>, Error> {
+fn unusual_end(bytes: &[u8], end: usize) -> Option<Error> {
     let error = match (bytes.get(end), bytes.get(end + 1)) {
-        (None, _) | (Some(b'\r'), None) => return Ok(Line::Partial),
+        (None, _) | (Some(b'\r'), None) => return None,
         // [9112-2.2-3] [9110-5.5-2]
         (Some(b'\r'), Some(_)) => Error::BareCr,
         (Some(b'\n'), _) => Error::BareLf,
         _ => Error::FieldValue,
     };
-    complain(bytes, error).map(|()| Line::Partial)
+    complain(bytes, error)
 }
 
 #[cfg(test)]

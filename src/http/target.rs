@@ -140,13 +140,7 @@ static HOST: [bool; 256] = {
 /// compared and put into a URI.
 #[inline(always)]
 pub fn is_host(value: &[u8]) -> bool {
-    // Nearly always a name or an IPv4 address, perhaps with a port.
-    match value.split_at(ascii::usual_host_end(value)) {
-        (_, []) => return true,
-        (_, [b':', port @ ..]) if port.iter().all(u8::is_ascii_digit) => return true,
-        _ => {}
-    }
-    is_unusual_host(value)
+    ascii::is_usual_host(value) || is_unusual_host(value)
 }
 
 fn is_unusual_host(value: &[u8]) -> bool {

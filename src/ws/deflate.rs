@@ -24,7 +24,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 use super::error::Error;
 use super::extension::{Deflate, Direction};
-use crate::bytes::gather::Gather;
+use crate::bytes::gather::{Gather, Rest};
 use crate::bytes::pool::Pool;
 
 /// RFC 7692 §7.2.1: what is cut off each compressed message, and put back to read it.
@@ -180,6 +180,11 @@ impl Inflater {
     }
 }
 
+/// What inflates to more than this gets room for all that it may become (bytes) ...
+const LARGE: usize = 256 * 1024;
+/// ... up to this, from where on it grows like others.
+const LARGEST: usize = 64 * 1024 * 1024 + 1;
+
 /// Feeds `rest` to the engine; false if a final block ended the stream before or at its end.
 fn inflate_part(
     engine: &mut Decompress,
@@ -191,7 +196,10 @@ fn inflate_part(
         // One byte above the limit is asked for: it tells what fits exactly from what does not.
         // The buffer is the worker's own and stays: there is no other to take its place.
         let most = limit.saturating_add(1) - plain.len();
-        let room = plain.spare(most, &mut Pool::default());
+        if plain.len() >= LARGE {
+            plain.reserve(limit.saturating_add(1).min(LARGEST));
+        }
+        let room = plain.spare(Rest::last(most), &mut Pool::default());
         let (room_len, read, written) = (room.len(), engine.total_in(), engine.total_out());
         let status = engine
             .decompress(rest, room, FlushDecompress::Sync)

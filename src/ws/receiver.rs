@@ -25,7 +25,7 @@ use super::deflate::{Engines, Inflater};
 use super::error::Error;
 use super::frame::{self, Header, Opcode};
 use super::mask;
-use crate::bytes::gather::Gather;
+use crate::bytes::gather::{Gather, Rest};
 use crate::bytes::input::SCRATCH;
 use crate::bytes::pool::Pool;
 use crate::bytes::utf8::{self, Utf8};
@@ -393,7 +393,7 @@ impl Arriving {
         let n = left.min(input.len());
         let text = self.opcode == Opcode::Text && !self.compressed;
         let block = if text { BLOCK } else { n.max(1) };
-        let room = self.gather.room(n, left, pool);
+        let room = self.gather.room(n, Rest { wanted: left, is_last: partial.fin }, pool);
         // [6455-5.4-2] [6455-5.4-5]
         for (from, to) in input[..n].chunks(block).zip(room.chunks_mut(block)) {
             match partial.key {
@@ -412,11 +412,12 @@ impl Arriving {
 
     /// Where the rest of the payload belongs, if that is worth a read of its own.
     fn target(&mut self, pool: &mut Pool) -> Option<Target<'_>> {
-        let left = usize::try_from(self.frame?.left).unwrap_or(usize::MAX);
+        let Partial { left, fin, .. } = self.frame?;
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
         if left.min(self.gather.len()) < DIRECT {
             return None;
         }
-        let memory = self.gather.spare(left, pool);
+        let memory = self.gather.spare(Rest { wanted: left, is_last: fin }, pool);
         let ends_frame = memory.len() == left;
         Some(Target { memory, ends_frame })
     }
