@@ -36,44 +36,44 @@ mod sse2 {
 
     /// Sixteen bytes that are looked at together.
     #[derive(Clone, Copy)]
-    pub struct Sixteen(__m128i);
+    pub(crate) struct Sixteen(__m128i);
 
     /// Which of them have something in common.
     #[derive(Clone, Copy)]
-    pub struct Marks(__m128i);
+    pub(crate) struct Marks(__m128i);
 
     impl Sixteen {
         /// These bytes.
         #[inline(always)]
-        pub fn of(bytes: &[u8; 16]) -> Self {
+        pub(crate) fn of(bytes: &[u8; 16]) -> Self {
             // SAFETY: SSE2 is part of every x86-64; sixteen bytes are read at any address.
             Self(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
         }
 
         /// Puts them there.
         #[inline(always)]
-        pub fn store(self, to: &mut [u8; 16]) {
+        pub(crate) fn store(self, to: &mut [u8; 16]) {
             // SAFETY: SSE2 is part of every x86-64; sixteen bytes are written at any address.
             unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), self.0) }
         }
 
         /// The bits of both.
         #[inline(always)]
-        pub fn or(self, other: Self) -> Self {
+        pub(crate) fn or(self, other: Self) -> Self {
             // SAFETY: SSE2 is part of every x86-64.
             Self(unsafe { _mm_or_si128(self.0, other.0) })
         }
 
         /// All the same byte.
         #[inline(always)]
-        pub fn each(byte: u8) -> Self {
+        pub(crate) fn each(byte: u8) -> Self {
             // SAFETY: SSE2 is part of every x86-64.
             Self(unsafe { _mm_set1_epi8(byte.cast_signed()) })
         }
 
         /// Those from `low` to `high`; `low` is above 0 and `high` below 0x7f.
         #[inline(always)]
-        pub fn within(self, low: u8, high: u8) -> Marks {
+        pub(crate) fn within(self, low: u8, high: u8) -> Marks {
             // What is at or above 0x80 is negative here, and so below `low`.
             // SAFETY: SSE2 is part of every x86-64.
             Marks(unsafe {
@@ -84,7 +84,7 @@ mod sse2 {
 
         /// Those that are this byte.
         #[inline(always)]
-        pub fn equal(self, byte: u8) -> Marks {
+        pub(crate) fn equal(self, byte: u8) -> Marks {
             // SAFETY: SSE2 is part of every x86-64.
             Marks(unsafe { _mm_cmpeq_epi8(self.0, Self::each(byte).0) })
         }
@@ -93,21 +93,21 @@ mod sse2 {
     impl Marks {
         /// The marks of both.
         #[inline(always)]
-        pub fn or(self, other: Self) -> Self {
+        pub(crate) fn or(self, other: Self) -> Self {
             // SAFETY: SSE2 is part of every x86-64.
             Self(unsafe { _mm_or_si128(self.0, other.0) })
         }
 
         /// These marks without the others.
         #[inline(always)]
-        pub fn without(self, others: Self) -> Self {
+        pub(crate) fn without(self, others: Self) -> Self {
             // SAFETY: SSE2 is part of every x86-64.
             Self(unsafe { _mm_andnot_si128(others.0, self.0) })
         }
 
         /// One bit each, the lowest for the first byte.
         #[inline(always)]
-        pub fn bits(self) -> u32 {
+        pub(crate) fn bits(self) -> u32 {
             // SAFETY: SSE2 is part of every x86-64.
             unsafe { _mm_movemask_epi8(self.0) }.cast_unsigned()
         }
@@ -119,46 +119,46 @@ mod sse2 {
 mod plain {
     /// Sixteen bytes that are looked at together.
     #[derive(Clone, Copy)]
-    pub struct Sixteen([u8; 16]);
+    pub(crate) struct Sixteen([u8; 16]);
 
     /// Which of them have something in common.
     #[derive(Clone, Copy)]
-    pub struct Marks(u32);
+    pub(crate) struct Marks(u32);
 
     impl Sixteen {
         /// These bytes.
         #[inline(always)]
-        pub fn of(bytes: &[u8; 16]) -> Self {
+        pub(crate) fn of(bytes: &[u8; 16]) -> Self {
             Self(*bytes)
         }
 
         /// Puts them there.
         #[inline(always)]
-        pub fn store(self, to: &mut [u8; 16]) {
+        pub(crate) fn store(self, to: &mut [u8; 16]) {
             *to = self.0;
         }
 
         /// The bits of both.
         #[inline(always)]
-        pub fn or(self, other: Self) -> Self {
+        pub(crate) fn or(self, other: Self) -> Self {
             Self(std::array::from_fn(|at| self.0[at] | other.0[at]))
         }
 
         /// All the same byte.
         #[inline(always)]
-        pub fn each(byte: u8) -> Self {
+        pub(crate) fn each(byte: u8) -> Self {
             Self([byte; 16])
         }
 
         /// Those from `low` to `high`; `low` is above 0 and `high` below 0x7f.
         #[inline(always)]
-        pub fn within(self, low: u8, high: u8) -> Marks {
+        pub(crate) fn within(self, low: u8, high: u8) -> Marks {
             self.marks(|byte| byte.wrapping_sub(low) <= high - low)
         }
 
         /// Those that are this byte.
         #[inline(always)]
-        pub fn equal(self, byte: u8) -> Marks {
+        pub(crate) fn equal(self, byte: u8) -> Marks {
             self.marks(|other| other == byte)
         }
 
@@ -172,19 +172,19 @@ mod plain {
     impl Marks {
         /// The marks of both.
         #[inline(always)]
-        pub fn or(self, other: Self) -> Self {
+        pub(crate) fn or(self, other: Self) -> Self {
             Self(self.0 | other.0)
         }
 
         /// These marks without the others.
         #[inline(always)]
-        pub fn without(self, others: Self) -> Self {
+        pub(crate) fn without(self, others: Self) -> Self {
             Self(self.0 & !others.0)
         }
 
         /// One bit each, the lowest for the first byte.
         #[inline(always)]
-        pub fn bits(self) -> u32 {
+        pub(crate) fn bits(self) -> u32 {
             self.0
         }
     }
