@@ -3,12 +3,12 @@
 //! Nothing in it is owned by a connection, so an idle connection owns none of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::config::Config;
 use super::groups::{Groups, Parcel};
 use super::handle::Mailbox;
 use super::state::State;
+use crate::bytes::moment::Moment;
 use crate::bytes::output::Sink;
 use crate::bytes::pool::Pool;
 use crate::http::date::Prefab;
@@ -16,17 +16,10 @@ use crate::http::head::FieldSpan;
 use crate::http::recent::Recent;
 use crate::ws::deflate::Engines;
 
-/// This long after that. A time that the clock cannot express is far enough away to be never.
-#[inline]
-pub fn after(time: Instant, duration: Duration) -> Instant {
-    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-    time.checked_add(duration).unwrap_or_else(|| time.checked_add(NEVER).unwrap_or(time))
-}
-
 /// What is the same for every connection of a worker in one round of its loop.
 pub struct Round {
-    /// The time, read once per round.
-    pub now: Instant,
+    /// The time, read once per round, by the worker's clock.
+    pub now: Moment,
     /// A number that peers cannot guess, fresh for every round.
     pub random: u64,
     /// Limits and deadlines.

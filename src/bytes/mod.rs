@@ -9,6 +9,7 @@
 pub mod ascii;
 pub mod gather;
 pub mod input;
+pub mod moment;
 pub mod output;
 pub mod place;
 pub mod pool;

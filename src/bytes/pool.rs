@@ -12,7 +12,9 @@
 //! A burst must not make the high-water mark permanent: large buffers are kept up to a total
 //! size, and those that nobody needed for a second are freed ([`Pool::tidy`]).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use super::moment::Moment;
 
 /// At most this many small buffers wait in a pool.
 const KEPT: usize = 64;
@@ -34,7 +36,7 @@ pub struct Pool {
     /// How many of the large ones were never taken since the last look.
     unused: usize,
     /// When to look for such next.
-    look_at: Option<Instant>,
+    look_at: Option<Moment>,
 }
 
 impl Pool {
@@ -86,21 +88,21 @@ impl Pool {
 
     /// When [`Pool::tidy`] has something to do.
     #[inline]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Moment> {
         self.look_at
     }
 
     /// Frees large buffers that nobody needed for a second. To be called now and then, at the
     /// latest at [`Pool::deadline`].
     #[inline]
-    pub fn tidy(&mut self, now: Instant) {
+    pub fn tidy(&mut self, now: Moment) {
         if !self.large.is_empty() || self.look_at.is_some() {
             self.look(now);
         }
     }
 
     #[cold]
-    fn look(&mut self, now: Instant) {
+    fn look(&mut self, now: Moment) {
         match self.look_at {
             Some(at) if now < at => return,
             // The unused ones are in front, as the last is taken first.
@@ -111,7 +113,7 @@ impl Pool {
             None => {}
         }
         self.unused = self.large.len();
-        self.look_at = now.checked_add(UNUSED).filter(|_| !self.large.is_empty());
+        self.look_at = (!self.large.is_empty()).then(|| now + UNUSED);
     }
 
     /// Bytes of memory that wait here.
@@ -164,7 +166,7 @@ mod tests {
     #[test]
     fn large_buffers_are_kept_up_to_a_total_and_freed_when_nobody_needs_them() {
         let mut pool = Pool::default();
-        let mut now = Instant::now();
+        let mut now = Moment::at(Duration::ZERO);
         pool.tidy(now);
         assert_eq!(pool.deadline(), None, "nothing to look for");
         for _ in 0..40 {

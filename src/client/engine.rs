@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::{Error, Wait};
 use super::message::Message;
 use super::socket::Socket;
-use crate::asgi::env::{Env, Kit, Round, after};
+use crate::asgi::env::{Env, Kit, Round};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, AppError, Config, Event, Groups, Handler, Outbox, Scope, SendError, State};
+use crate::bytes::moment::Moment;
 use crate::conn::record::{Cause, Deadline};
 use crate::conn::{Compression, Connection, Loan, TURN_BUDGET, Turn};
 use crate::http::date::Prefab;
@@ -114,11 +115,17 @@ impl Mailbox for NoMailbox {
 struct Tools {
     round: Round,
     kit: Kit,
+    /// Where its clock begins.
+    began: Instant,
 }
 
 impl Tools {
+    fn now(&self) -> Moment {
+        Moment::at(self.began.elapsed())
+    }
+
     fn env<'e>(&'e mut self, socket: &'e mut Socket) -> Env<'e> {
-        self.round.now = Instant::now();
+        self.round.now = self.now();
         Env { round: &self.round, kit: &mut self.kit, sink: socket }
     }
 }
@@ -163,7 +170,7 @@ pub(super) struct Engine {
     /// What the socket said when it failed.
     failure: Option<io::Error>,
     /// Since when TLS holds bytes of which the socket takes none, and how many had left then.
-    blocked: Option<(Instant, u64)>,
+    blocked: Option<(Moment, u64)>,
     /// That lasted too long.
     overdue: bool,
     /// The TCP connection was ended.
@@ -182,7 +189,7 @@ impl Engine {
         mut rest: Vec<u8>,
     ) -> Self {
         let round = Round {
-            now: Instant::now(),
+            now: Moment::at(Duration::ZERO),
             random: 0,
             prefab: Prefab::new(None, false),
             state: State::default(),
@@ -190,7 +197,7 @@ impl Engine {
             groups: Groups::default(),
             config: Arc::new(config),
         };
-        let mut tools = Tools { round, kit: Kit::default() };
+        let mut tools = Tools { round, kit: Kit::default(), began: Instant::now() };
         let inbox = Arc::new(Mutex::new(Inbox::default()));
         let collector = Collector(Arc::clone(&inbox));
         let mut keys = SystemKeys { bytes: [0; 1024], used: 1024 };
@@ -284,10 +291,10 @@ impl Engine {
             self.blocked = None;
             return;
         }
-        let (now, sent) = (Instant::now(), self.socket.sent());
+        let (now, sent) = (self.tools.now(), self.socket.sent());
         match self.blocked {
             Some((since, before)) if before == sent => {
-                if now >= after(since, self.tools.round.config.write_timeout) {
+                if now >= since + self.tools.round.config.write_timeout {
                     self.overdue = true;
                     self.fail(io::ErrorKind::TimedOut.into());
                 }
@@ -391,8 +398,10 @@ impl Engine {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let timeout = self.tools.round.config.write_timeout;
-        let blocked = self.blocked.map(|(since, _)| after(since, timeout));
-        [self.conn.deadline(&self.tools.round.config), blocked].into_iter().flatten().min()
+        let blocked = self.blocked.map(|(since, _)| since + timeout);
+        let deadline =
+            [self.conn.deadline(&self.tools.round.config), blocked].into_iter().flatten().min()?;
+        self.tools.began.checked_add(deadline.since(Moment::at(Duration::ZERO)))
     }
 
     /// Has everything ended, the TCP connection too?

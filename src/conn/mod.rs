@@ -29,15 +29,16 @@ use core::net::SocketAddr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::asgi::env::{Env, after};
+use crate::asgi::env::Env;
 use crate::asgi::groups::Publication;
 use crate::asgi::handle::{Address, ScopeCommand};
 use crate::asgi::order;
 use crate::asgi::outbox::{ScopeCore, Side};
 use crate::asgi::{App, Event, Flow, Handler, Outbox, SendError};
 use crate::bytes::input::Input;
+use crate::bytes::moment::Moment;
 use crate::bytes::output::{Output, SharedBytes};
 use crate::bytes::pool::Pool;
 use crate::ws::receiver::Target;
@@ -113,14 +114,14 @@ enum Phase {
 
 /// A peer takes nothing.
 struct WriteBlocked {
-    since: Instant,
+    since: Moment,
     /// How many bytes had left then.
     written: u64,
 }
 
 /// How long a refused peer is still listened to, and how much of what it says.
 struct Lingering {
-    until: Instant,
+    until: Moment,
     left: usize,
 }
 
@@ -165,7 +166,7 @@ pub struct Connection<H> {
     /// Set in [`Phase::Lingering`].
     lingering: Option<Box<Lingering>>,
     /// Since when we do not read.
-    unread_since: Option<Instant>,
+    unread_since: Option<Moment>,
 }
 
 impl<H: Handler> Connection<H> {
@@ -177,7 +178,7 @@ impl<H: Handler> Connection<H> {
             phase: Phase::Active,
             // The deadline for the first head starts at accept, before the first byte: a peer
             // that never says anything must not stay.
-            role: Role::Http(HttpRole::new(after(env.round.now, env.round.config.head_timeout))),
+            role: Role::Http(HttpRole::new(env.round.now + env.round.config.head_timeout)),
             room: None,
             core: ScopeCore::default(),
             input: Input::default(),
@@ -355,7 +356,7 @@ impl<H: Handler> Connection<H> {
             self.tell_scope(Event::Timer, turn);
         }
         if let Some(since) = self.write_blocked.as_ref().map(|blocked| blocked.since)
-            && now >= after(since, turn.env.round.config.write_timeout)
+            && now >= since + turn.env.round.config.write_timeout
         {
             self.set_cause(Cause::DeadlinePassed(Deadline::Write));
             self.abort(turn);

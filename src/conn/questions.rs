@@ -1,10 +1,8 @@
 //! What a worker asks of a connection; nothing here changes anything.
 
-use std::time::Instant;
-
 use super::{Connection, Phase, READ_AHEAD, Role};
-use crate::asgi::env::after;
 use crate::asgi::{Config, Handler};
+use crate::bytes::moment::Moment;
 use crate::ws::closing::Closing;
 
 impl<H: Handler> Connection<H> {
@@ -73,7 +71,7 @@ impl<H: Handler> Connection<H> {
 
     /// The next time at which [`Connection::time`] must be called.
     #[inline]
-    pub fn deadline(&self, config: &Config) -> Option<Instant> {
+    pub fn deadline(&self, config: &Config) -> Option<Moment> {
         if let (Role::Http(role), Phase::Active) = (&self.role, self.phase)
             && self.write_blocked.is_none()
             && self.unread_since.is_none()
@@ -84,12 +82,11 @@ impl<H: Handler> Connection<H> {
         self.any_deadline(config)
     }
 
-    fn any_deadline(&self, config: &Config) -> Option<Instant> {
+    fn any_deadline(&self, config: &Config) -> Option<Moment> {
         if let (Phase::Lingering, Some(linger)) = (self.phase, &self.lingering) {
             return Some(linger.until);
         }
-        let write =
-            self.write_blocked.as_ref().map(|blocked| after(blocked.since, config.write_timeout));
+        let write = self.write_blocked.as_ref().map(|blocked| blocked.since + config.write_timeout);
         let role = match &self.role {
             _ if self.phase != Phase::Active => None,
             Role::Http(role) if self.unread_since.is_none() => role.deadline(config),

@@ -1,12 +1,11 @@
 //! The turn of a connection: how much it may do, and what follows from what it did. At its end what
 //! is queued is written, in one go.
 
-use std::time::Instant;
-
 use super::http::Exchange;
 use super::record::Cause;
 use super::{Connection, LINGER, LINGER_BYTES, Lingering, Phase, Role, Turn, WriteBlocked};
 use crate::asgi::{Config, Event, Handler};
+use crate::bytes::moment::Moment;
 
 /// What a worker lends to one connection after the other, each for its turn: memory that a
 /// connection at rest does without.
@@ -132,13 +131,13 @@ impl<H: Handler> Connection<H> {
 
     /// Notes when we stop reading and moves the peer's deadlines when we begin again: what it
     /// could not send it is not late with.
-    fn note_reading(&mut self, now: Instant, config: &Config) {
+    fn note_reading(&mut self, now: Moment, config: &Config) {
         let reads = self.wants_read(config);
         match (reads, self.unread_since) {
             (false, None) => self.unread_since = Some(now),
             (true, Some(since)) => {
                 self.unread_since = None;
-                let pause = now.saturating_duration_since(since);
+                let pause = now.since(since);
                 match &mut self.role {
                     Role::Http(role) => role.shift_deadlines(pause),
                     Role::WebSocket(role) => role.shift_deadlines(pause, now, config),

@@ -1,15 +1,16 @@
 //! Drives a WebSocket scope: from the handshake's answer to the end (RFC 6455).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::call::{self, Failure};
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
-use crate::asgi::env::{Env, after};
+use crate::asgi::env::Env;
 use crate::asgi::outbox::{Side, WebSocketSide};
 use crate::asgi::{AppError, Config, Event, Handler, Outbox, order};
 use crate::bytes::gather::Gather;
+use crate::bytes::moment::Moment;
 use crate::bytes::output::Output;
 use crate::ws::closing::Closing;
 use crate::ws::deflate::{Deflater, Inflater};
@@ -31,9 +32,9 @@ pub(super) struct WebSocketRole<H> {
     pub(super) receiver: Receiver,
     heartbeat: Heartbeat,
     /// When the peer's half of the closing handshake is due.
-    close_due: Option<Instant>,
+    close_due: Option<Moment>,
     /// The second in which control frames are counted, and how many came.
-    control: (Instant, u32),
+    control: (Moment, u32),
 }
 
 /// Pings and the pongs that answer them (RFC 6455 §5.5.2, §5.5.3): one ping at a time.
@@ -53,14 +54,14 @@ enum Beat {
     #[default]
     None,
     /// The first ping is due at this time, which the worker was not told yet.
-    First(Instant),
+    First(Moment),
     /// The next ping is due at this time.
-    Next(Instant),
+    Next(Moment),
     /// A ping was sent at this time and waits in our queue. The deadline for its pong starts
     /// when it has left.
-    Queued(Instant),
+    Queued(Moment),
     /// Its pong is due at this time, the ping timeout after the ping left.
-    Awaited(Instant),
+    Awaited(Moment),
 }
 
 /// How a run of messages ended.
@@ -77,7 +78,7 @@ enum Run {
 
 impl Heartbeat {
     /// For a WebSocket that opened just now.
-    fn begin(now: Instant, config: &Config, random: u64) -> Self {
+    fn begin(now: Moment, config: &Config, random: u64) -> Self {
         let beat = match Beat::next(now, config) {
             Beat::Next(due) => Beat::First(due),
             other => other,
@@ -88,10 +89,10 @@ impl Heartbeat {
 
 impl Beat {
     /// The next ping is an interval away.
-    fn next(from: Instant, config: &Config) -> Self {
+    fn next(from: Moment, config: &Config) -> Self {
         match config.ping_interval {
             Duration::ZERO => Beat::None,
-            interval => Beat::Next(after(from, interval)),
+            interval => Beat::Next(from + interval),
         }
     }
 }
@@ -102,7 +103,7 @@ impl<H> WebSocketRole<H> {
         accept: Accept,
         offered: impl Iterator<Item = &'v [u8]>,
         compression: Option<Compression>,
-        now: Instant,
+        now: Moment,
     ) -> Self {
         let agreed = compression.map(|(agreed, _)| agreed);
         let deflater = compression.map(|(agreed, settings)| Deflater::new(agreed.server, settings));
@@ -136,7 +137,7 @@ impl<H> WebSocketRole<H> {
     }
 
     /// Sends a ping, unless one waits for its pong already.
-    pub(super) fn ping(&mut self, now: Instant, output: &mut Output) -> bool {
+    pub(super) fn ping(&mut self, now: Moment, output: &mut Output) -> bool {
         if matches!(self.heartbeat.beat, Beat::Queued(_) | Beat::Awaited(_)) || !self.is_open() {
             return false;
         }
@@ -173,7 +174,7 @@ impl<H> WebSocketRole<H> {
         }
     }
 
-    pub(super) fn deadline(&self, unread: bool) -> Option<Instant> {
+    pub(super) fn deadline(&self, unread: bool) -> Option<Moment> {
         // While we do not read no pong can come: its deadline stands still.
         let beat = match self.heartbeat.beat {
             Beat::First(due) | Beat::Next(due) | Beat::Awaited(due) if !unread => Some(due),
@@ -183,13 +184,13 @@ impl<H> WebSocketRole<H> {
     }
 
     /// We read again, after a pause that ends now.
-    pub(super) fn shift_deadlines(&mut self, pause: Duration, now: Instant, config: &Config) {
+    pub(super) fn shift_deadlines(&mut self, pause: Duration, now: Moment, config: &Config) {
         match &mut self.heartbeat.beat {
-            Beat::First(at) | Beat::Next(at) => *at = after(*at, pause),
+            Beat::First(at) | Beat::Next(at) => *at += pause,
             // Of the pause, what came after the ping had left.
             Beat::Awaited(due) => {
-                let left = due.checked_sub(config.ping_timeout).unwrap_or(now);
-                *due = after(*due, pause.min(now.saturating_duration_since(left)));
+                let left = due.before(config.ping_timeout).unwrap_or(now);
+                *due += pause.min(now.since(left));
             }
             Beat::Queued(_) | Beat::None => {}
         }
@@ -197,10 +198,10 @@ impl<H> WebSocketRole<H> {
 
     /// After a flush: a ping that has left starts the deadline for its pong.
     #[inline]
-    pub(super) fn note_written(&mut self, all: bool, now: Instant, config: &Config) {
+    pub(super) fn note_written(&mut self, all: bool, now: Moment, config: &Config) {
         match self.heartbeat.beat {
             Beat::Queued(_) if all => {
-                self.heartbeat.beat = Beat::Awaited(after(now, config.ping_timeout));
+                self.heartbeat.beat = Beat::Awaited(now + config.ping_timeout);
             }
             // The worker asks for the deadline after this turn.
             Beat::First(due) => self.heartbeat.beat = Beat::Next(due),
@@ -209,16 +210,16 @@ impl<H> WebSocketRole<H> {
     }
 
     /// For the closing record: age of the last pong, round-trip time, code sent.
-    pub(super) fn record(&self, now: Instant) -> (Option<Duration>, Option<Duration>, Option<u16>) {
-        let age = self.side.last_pong.map(|at| now.saturating_duration_since(at));
+    pub(super) fn record(&self, now: Moment) -> (Option<Duration>, Option<Duration>, Option<u16>) {
+        let age = self.side.last_pong.map(|at| now.since(at));
         let sent = matches!(self.side.closing(), Closing::ClosedByUs | Closing::Done);
-        (age, self.side.round_trip, sent.then(|| self.side.sent_code()))
+        (age, self.side.round_trip(), sent.then(|| self.side.sent_code()))
     }
 
     /// Counts a control frame; false if this second had too many.
-    fn count_control(&mut self, now: Instant, config: &Config) -> bool {
+    fn count_control(&mut self, now: Moment, config: &Config) -> bool {
         let (began, count) = &mut self.control;
-        if now.saturating_duration_since(*began) >= Duration::from_secs(1) {
+        if now.since(*began) >= Duration::from_secs(1) {
             *began = now;
             *count = 0;
         }
@@ -227,20 +228,20 @@ impl<H> WebSocketRole<H> {
     }
 
     /// Notes a pong. Is it the answer to our last ping?
-    fn pong(&mut self, payload: &[u8], now: Instant, config: &Config) -> bool {
+    fn pong(&mut self, payload: &[u8], now: Moment, config: &Config) -> bool {
         let Heartbeat { number, beat, answered } = &mut self.heartbeat;
         self.side.last_pong = Some(now);
         // RFC 6455 §5.5.3: a pong may also come unasked; only the answer to our last ping counts.
         let sent = match *beat {
             Beat::Queued(at) => at,
             // The deadline stands still while we do not read, so that time does not count.
-            Beat::Awaited(due) => due.checked_sub(config.ping_timeout).unwrap_or(now),
+            Beat::Awaited(due) => due.before(config.ping_timeout).unwrap_or(now),
             _ => return false,
         };
         if payload != number.to_be_bytes() {
             return false;
         }
-        self.side.round_trip = Some(now.saturating_duration_since(sent));
+        self.side.set_round_trip(now.since(sent));
         *answered = answered.wrapping_add(1);
         *beat = match Beat::next(sent, config) {
             Beat::Next(due) if due <= now => Beat::next(now, config),
@@ -610,8 +611,7 @@ impl<H: Handler> Connection<H> {
                 self.close(Cause::AppClosed, linger);
             }
             order::WebSocket::CloseSent if role.close_due.is_none() => {
-                role.close_due =
-                    Some(after(turn.env.round.now, turn.env.round.config.close_timeout));
+                role.close_due = Some(turn.env.round.now + turn.env.round.config.close_timeout);
                 role.heartbeat.beat = Beat::None;
                 let code = role.side.sent_code();
                 self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });

@@ -3,13 +3,12 @@
 //! Departure from ASGI, which has one per event loop: there is one per server, on the first
 //! worker, because the application is one object that all workers share.
 
-use std::time::Instant;
-
 use super::slab::Key;
 use crate::asgi::env::Env;
 use crate::asgi::handle::ScopeCommand;
 use crate::asgi::outbox::{LifespanAnswer, LifespanSide, ScopeCore, Side};
 use crate::asgi::{App, Event, Handler, LifespanScope, Outbox, Scope, State};
+use crate::bytes::moment::Moment;
 use crate::bytes::output::Output;
 use crate::conn::call::{self, Failure};
 
@@ -64,7 +63,7 @@ impl<H: Handler> Lifespan<H> {
         self.waiting
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Moment> {
         self.core.timer
     }
 

@@ -8,13 +8,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Instant;
 
 use super::slab::Key;
+use crate::bytes::moment::Moment;
 
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    heap: BinaryHeap<Reverse<(Instant, Key)>>,
+    heap: BinaryHeap<Reverse<(Moment, Key)>>,
     /// Connections that went since entries were thrown out.
     gone: usize,
 }
@@ -23,12 +23,12 @@ pub(crate) struct Timers {
 const GONE: usize = 1024;
 
 /// The earliest time for which a connection has an entry.
-pub(crate) type Armed = Option<Instant>;
+pub(crate) type Armed = Option<Moment>;
 
 impl Timers {
     /// A connection's deadline is `deadline` now.
     #[inline]
-    pub(crate) fn set(&mut self, key: Key, deadline: Option<Instant>, armed: &mut Armed) {
+    pub(crate) fn set(&mut self, key: Key, deadline: Option<Moment>, armed: &mut Armed) {
         if let Some(deadline) = deadline
             && armed.is_none_or(|armed| deadline < armed)
         {
@@ -54,13 +54,13 @@ impl Timers {
     }
 
     /// When to look again.
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Moment> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
     /// An entry that is due, and its time. Its connection may have a later deadline by now, an
     /// earlier entry, or be gone.
-    pub(crate) fn due(&mut self, now: Instant) -> Option<(Instant, Key)> {
+    pub(crate) fn due(&mut self, now: Moment) -> Option<(Moment, Key)> {
         let Reverse((at, _)) = self.heap.peek()?;
         if *at > now {
             return None;
@@ -78,7 +78,7 @@ mod tests {
     fn a_deadline_that_moves_back_costs_no_entry() {
         let mut timers = Timers::default();
         let key = Key { slot: 1, generation: 2 };
-        let start = Instant::now();
+        let start = Moment::at(Duration::ZERO);
         let second = Duration::from_secs(1);
         let mut armed = None;
         for n in 10..1000 {
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn short_lives_leave_no_entries_behind() {
         let mut timers = Timers::default();
-        let now = Instant::now();
+        let now = Moment::at(Duration::ZERO);
         let stays = Key { slot: 0, generation: 0 };
         timers.set(stays, Some(now), &mut None);
         for generation in 1..100_000 {

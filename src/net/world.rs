@@ -14,6 +14,7 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use super::commands::Wake;
 use super::slab::Key;
+use crate::bytes::moment::Moment;
 use crate::conn::{Addresses, Local};
 
 /// What became ready.
@@ -74,7 +75,7 @@ pub(crate) trait World {
     type Stream: Stream;
 
     /// The clock, for deadlines.
-    fn now(&mut self) -> Instant;
+    fn now(&mut self) -> Moment;
     /// The calendar, for Date fields.
     fn wall(&mut self) -> SystemTime;
     /// A number that peers cannot guess.
@@ -116,6 +117,8 @@ pub(crate) struct RealWorld {
     /// Our end, unless the listener listens on all addresses.
     local: Option<SocketAddr>,
     random: u64,
+    /// Where its clock begins.
+    began: Instant,
 }
 
 impl RealWorld {
@@ -137,6 +140,7 @@ impl RealWorld {
             listener: Some(listener),
             local,
             random,
+            began: Instant::now(),
         };
         Ok((world, Box::new(MioWaker(waker))))
     }
@@ -155,8 +159,8 @@ impl Wake for MioWaker {
 impl World for RealWorld {
     type Stream = TcpStream;
 
-    fn now(&mut self) -> Instant {
-        Instant::now()
+    fn now(&mut self) -> Moment {
+        Moment::at(self.began.elapsed())
     }
 
     fn wall(&mut self) -> SystemTime {

@@ -5,12 +5,13 @@ pub mod steps;
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use oneport::asgi::env::{Env, Kit, Round};
 use oneport::asgi::groups::{Parcel, Publication};
 use oneport::asgi::handle::{Command, Mailbox};
 use oneport::bytes::input::{SCRATCH, Scratch};
+use oneport::bytes::moment::Moment;
 use oneport::bytes::output::Sink;
 use oneport::conn::record::Record;
 use oneport::conn::{
@@ -93,7 +94,7 @@ impl<A: App> Rig<A> {
         let shared_mailbox = Arc::clone(&mailbox) as Arc<dyn Mailbox>;
         groups.connect(vec![Arc::clone(&shared_mailbox)]);
         let round = Round {
-            now: Instant::now(),
+            now: Moment::at(Duration::ZERO),
             random: 42,
             config: Arc::new(config),
             prefab: Prefab::new(None, false),

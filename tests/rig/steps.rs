@@ -210,11 +210,11 @@ impl<A: App> Bench<A> {
             && let Some(due) = self.rig.conn().deadline(&self.rig.round.config)
             && due <= end
         {
-            let step = due.saturating_duration_since(self.rig.round.now);
+            let step = due.since(self.rig.round.now);
             self.rig.advance(step);
             self.settle();
         }
-        let rest = end.saturating_duration_since(self.rig.round.now);
+        let rest = end.since(self.rig.round.now);
         self.rig.advance(rest);
     }
 

@@ -10,14 +10,15 @@ mod websocket;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Message;
-use super::env::{Effect, Env, after};
+use super::env::{Effect, Env};
 use super::event::SendEvent;
 use super::groups::{Delivery, Groups, Parcel, Publication};
 use super::handle::{Address, Cell, Handle};
 use super::order::{self, Verdict};
+use crate::bytes::moment::Moment;
 use crate::bytes::output::Output;
 use crate::http::sender::{Field, Invalid};
 
@@ -87,7 +88,7 @@ pub struct ScopeCore {
     /// The application takes no more for now.
     pub paused: bool,
     /// When [`Event::Timer`](super::Event::Timer) is due.
-    pub timer: Option<Instant>,
+    pub timer: Option<Moment>,
     /// The outbox said `Full`; a `Drain` is owed.
     pub full: bool,
     /// A send passed the hard limit: the connection is to be aborted.
@@ -290,7 +291,7 @@ impl<'a> Outbox<'a> {
     /// Asks for one [`Event::Timer`](super::Event::Timer) after this time. A scope has one
     /// timer; asking again moves it.
     pub fn wake_after(&mut self, duration: Duration) {
-        self.core.timer = Some(after(self.env.round.now, duration));
+        self.core.timer = Some(self.env.round.now + duration);
     }
 
     /// Joins a group: this WebSocket gets what is published there. Joining twice is joining
@@ -334,7 +335,7 @@ impl<'a> Outbox<'a> {
     /// first pong, and for other scopes than an open WebSocket.
     pub fn round_trip(&self) -> Option<Duration> {
         match &self.side {
-            Side::WebSocket(side) => side.round_trip,
+            Side::WebSocket(side) => side.round_trip(),
             _ => None,
         }
     }
@@ -342,9 +343,7 @@ impl<'a> Outbox<'a> {
     /// How long ago the last pong came; `None` as for [`Outbox::round_trip`].
     pub fn last_pong(&self) -> Option<Duration> {
         match &self.side {
-            Side::WebSocket(side) => {
-                side.last_pong.map(|at| self.env.round.now.saturating_duration_since(at))
-            }
+            Side::WebSocket(side) => side.last_pong.map(|at| self.env.round.now.since(at)),
             _ => None,
         }
     }

@@ -1,11 +1,13 @@
 //! The side of a WebSocket scope: accept, messages, close, denial.
 
-use std::time::{Duration, Instant};
+use std::num::NonZeroU64;
+use std::time::Duration;
 
 use super::{ScopeCore, SendError, obey, put_payload};
-use crate::asgi::env::{Env, after};
+use crate::asgi::env::Env;
 use crate::asgi::event::SendEvent;
 use crate::asgi::order::{Verdict, WebSocket, WebSocketStep};
+use crate::bytes::moment::Moment;
 use crate::bytes::output::Output;
 use crate::http::head::Version;
 use crate::http::headers::list_elements;
@@ -35,7 +37,7 @@ struct Special {
     /// There if compression was agreed.
     deflater: Option<Deflater>,
     /// When it last compressed something.
-    compressed_at: Option<Instant>,
+    compressed_at: Option<Moment>,
     /// A client's masking keys.
     keys: Option<Box<dyn Keys>>,
 }
@@ -65,9 +67,9 @@ pub struct WebSocketSide {
     /// None on a server without compression, which is the plain case.
     special: Option<Box<Special>>,
     /// When the last pong came.
-    pub last_pong: Option<Instant>,
-    /// How long the answer to our last ping took.
-    pub round_trip: Option<Duration>,
+    pub last_pong: Option<Moment>,
+    /// How long the answer to our last ping took (nanoseconds).
+    round_trip: Option<NonZeroU64>,
 }
 
 /// RFC 6455 §4.2.2: the answer to a refused handshake is an ordinary response; we end the
@@ -130,10 +132,10 @@ impl WebSocketSide {
     }
 
     /// When a compressor of the connection's own is to be given back.
-    pub fn context_deadline(&self) -> Option<Instant> {
+    pub fn context_deadline(&self) -> Option<Moment> {
         let special = self.special.as_ref()?;
         let holds = special.deflater.as_ref().is_some_and(Deflater::holds_engine);
-        special.compressed_at.filter(|_| holds).map(|at| after(at, KEEP_CONTEXT))
+        special.compressed_at.filter(|_| holds).map(|at| at + KEEP_CONTEXT)
     }
 
     /// Bytes of memory held for compression.
@@ -167,6 +169,17 @@ impl WebSocketSide {
             && self.closing == Closing::Open
             && self.mark.is_none()
             && self.special.as_ref().is_none_or(|_| self.bytes_held() == 0)
+    }
+
+    /// Notes how long the answer to our last ping took.
+    pub fn set_round_trip(&mut self, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.round_trip = NonZeroU64::new(nanoseconds.max(1));
+    }
+
+    /// How long the answer to our last ping took.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.map(|time| Duration::from_nanos(time.get()))
     }
 
     /// The code of the Close that we sent, or 1005.

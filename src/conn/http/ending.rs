@@ -1,7 +1,6 @@
 //! How HTTP on a connection ends: refusals, cuts, the peer's FIN, deadlines, shutdown.
 
 use super::{Due, Exchange};
-use crate::asgi::env::after;
 use crate::asgi::order;
 use crate::asgi::outbox::Side;
 use crate::asgi::{Event, Handler};
@@ -146,7 +145,7 @@ impl<H: Handler> Connection<H> {
         let now = turn.env.round.now;
         let Some(role) = self.http() else { return };
         match role.due {
-            Due::Idle(since) if now >= after(since, turn.env.round.config.idle_timeout) => {
+            Due::Idle(since) if now >= since + turn.env.round.config.idle_timeout => {
                 // [9112-9.5-2]
                 self.close(Cause::DeadlinePassed(Deadline::Idle), false)
             }

@@ -4,14 +4,14 @@ mod begin;
 mod ending;
 mod response;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::record::Cause;
 use super::{Connection, Phase, REQUEST_COST, Role, Turn};
-use crate::asgi::env::after;
 use crate::asgi::order;
 use crate::asgi::outbox::HttpSide;
 use crate::asgi::{App, Config, Event, Handler};
+use crate::bytes::moment::Moment;
 use crate::http::Error;
 use crate::http::cycle::{Cycle, Step};
 use crate::http::head;
@@ -30,11 +30,11 @@ const FILE_PIECE: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy)]
 enum Due {
     /// Begin a request, some time after this.
-    Idle(Instant),
+    Idle(Moment),
     /// Complete a head.
-    Head(Instant),
+    Head(Moment),
     /// Send some byte of the body; the error tells which of two rules is the stricter one.
-    Body(Instant, Error),
+    Body(Moment, Error),
     /// Nothing.
     Nothing,
 }
@@ -47,7 +47,7 @@ pub(super) struct HttpRole<H> {
     exchange: Option<Box<Exchange<H>>>,
     due: Due,
     /// When the body began, and by when its rate must have been kept.
-    body_began: Instant,
+    body_began: Moment,
     /// Bytes of the body that were dropped after the response was complete.
     drained: u32,
     /// The request is a HEAD: no answer to it has a body, not even a refusal.
@@ -74,7 +74,7 @@ impl<H> Exchange<H> {
 }
 
 impl<H> HttpRole<H> {
-    pub(super) fn new(first_head_due: Instant) -> Self {
+    pub(super) fn new(first_head_due: Moment) -> Self {
         Self {
             cycle: Cycle::Idle,
             receiver: Receiver::default(),
@@ -109,9 +109,9 @@ impl<H> HttpRole<H> {
     }
 
     #[inline]
-    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
+    pub(super) fn deadline(&self, config: &Config) -> Option<Moment> {
         match self.due {
-            Due::Idle(since) => Some(after(since, config.idle_timeout)),
+            Due::Idle(since) => Some(since + config.idle_timeout),
             Due::Head(at) | Due::Body(at, _) => Some(at),
             Due::Nothing => None,
         }
@@ -120,7 +120,7 @@ impl<H> HttpRole<H> {
     pub(super) fn shift_deadlines(&mut self, pause: Duration) {
         self.body_began += pause;
         match &mut self.due {
-            Due::Idle(at) | Due::Head(at) | Due::Body(at, _) => *at = after(*at, pause),
+            Due::Idle(at) | Due::Head(at) | Due::Body(at, _) => *at += pause,
             Due::Nothing => {}
         }
     }
@@ -152,18 +152,20 @@ impl<H> HttpRole<H> {
     #[cold]
     fn await_head(&mut self, turn: &Turn<'_>) {
         if let Due::Idle(_) = self.due {
-            self.due = Due::Head(after(turn.env.round.now, turn.env.round.config.head_timeout));
+            self.due = Due::Head(turn.env.round.now + turn.env.round.config.head_timeout);
         }
     }
 
     /// A piece of the body arrived: the next one is due in time, and the rate must be kept.
     fn body_progress(&mut self, turn: &Turn<'_>) {
         let config = &turn.env.round.config;
-        let next = after(turn.env.round.now, config.body_timeout);
-        let by_rate =
-            self.receiver.received().saturating_mul(1000).checked_div(config.min_body_rate).map(
-                |millis| after(self.body_began, RATE_GRACE.max(Duration::from_millis(millis))),
-            );
+        let next = turn.env.round.now + config.body_timeout;
+        let by_rate = self
+            .receiver
+            .received()
+            .saturating_mul(1000)
+            .checked_div(config.min_body_rate)
+            .map(|millis| self.body_began + RATE_GRACE.max(Duration::from_millis(millis)));
         self.due = match by_rate {
             Some(by_rate) if by_rate < next => Due::Body(by_rate, Error::BodyTooSlow),
             _ => Due::Body(next, Error::BodyTimeout),

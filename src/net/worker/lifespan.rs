@@ -48,7 +48,7 @@ impl<W: World, A: App> Worker<W, A> {
                 return Ok(());
             }
             let until = lifespan.deadline().map_or(deadline, |timer| timer.min(deadline));
-            let timeout = until.saturating_duration_since(now) + Duration::from_millis(1);
+            let timeout = until.since(now) + Duration::from_millis(1);
             self.world.wait(Some(timeout), &mut ready)?;
             self.begin_round();
             for event in ready.drain(..) {

@@ -17,7 +17,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::commands::{Mail, WorkerMailbox};
 use super::lifespan::{LIFESPAN_KEY, Lifespan};
@@ -27,11 +27,12 @@ use super::slab::{Key, Slab};
 use super::stats::Stats;
 use super::timers::{Armed, Timers};
 use super::world::{Readiness, Ready, Stream, World};
-use crate::asgi::env::{Effect, Env, Kit, Round, after};
+use crate::asgi::env::{Effect, Env, Kit, Round};
 use crate::asgi::groups::{Groups, Parcel};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, Config, State};
 use crate::bytes::input::Scratch;
+use crate::bytes::moment::Moment;
 use crate::bytes::output::Sink;
 use crate::conn::call;
 use crate::conn::record::Record;
@@ -159,9 +160,9 @@ pub(crate) struct Worker<W: World, A: App> {
     /// Connections may wait to be accepted.
     acceptable: bool,
     /// When to try to accept again.
-    accept_retry: Option<Instant>,
+    accept_retry: Option<Moment>,
     /// The server is ending; when everything ends, whatever peers do.
-    ending: Option<Instant>,
+    ending: Option<Moment>,
     /// The first worker of a server has its lifespan.
     lifespan: Option<Lifespan<A::Handler>>,
 }
@@ -266,7 +267,7 @@ impl<W: World, A: App> Worker<W, A> {
             .min()?;
         let now = self.world.now();
         // Up to the next millisecond, which is what the poll can do: not to wake too early.
-        Some(next.saturating_duration_since(now).saturating_add(Duration::from_millis(1)))
+        Some(next.since(now).saturating_add(Duration::from_millis(1)))
     }
 
     fn begin_round(&mut self) {
@@ -552,7 +553,7 @@ impl<W: World, A: App> Worker<W, A> {
         self.world.stop_accepting();
         self.acceptable = false;
         self.accept_retry = None;
-        self.ending = Some(after(self.tools.round.now, self.tools.round.config.drain_timeout));
+        self.ending = Some(self.tools.round.now + self.tools.round.config.drain_timeout);
         for key in self.connections.keys() {
             // Bytes that arrived already are served before the end is told, also those whose
             // event was not taken yet.

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::{Common, Worker};
 use crate::asgi::{Config, Event, Groups, app, handler};
+use crate::bytes::moment::Moment;
 use crate::conn::Addresses;
 use crate::net::commands::{Mail, Wake, WorkerMailbox};
 use crate::net::slab::Key;
@@ -78,7 +79,7 @@ type Step = Box<dyn FnMut(&mut Vec<Ready>)>;
 
 /// A world that does, at each wait, the next step of a script; then it ends the server.
 struct SimWorld {
-    now: Instant,
+    now: Moment,
     script: VecDeque<Step>,
     waiting: VecDeque<io::Result<SimStream>>,
     mailbox: Arc<WorkerMailbox>,
@@ -88,7 +89,7 @@ struct SimWorld {
 impl World for SimWorld {
     type Stream = SimStream;
 
-    fn now(&mut self) -> Instant {
+    fn now(&mut self) -> Moment {
         self.now
     }
 
@@ -157,7 +158,7 @@ fn run(waiting: Vec<io::Result<SimStream>>, script: Vec<Step>) -> (Vec<Option<Du
         on_closed: None,
     };
     let world = SimWorld {
-        now: Instant::now(),
+        now: Moment::at(Duration::ZERO),
         script: script.into(),
         waiting: waiting.into(),
         mailbox: Arc::clone(&mailbox),
