@@ -65,7 +65,7 @@ impl Handler for Answer {
         match self {
             Answer::Http(page, visit) => {
                 if let Event::HttpDisconnect = event {
-                    visit.record("http.disconnect", None, "");
+                    visit.record(page.known_path(), "http.disconnect", None, "");
                 }
                 page.receive(event, out)
             }
@@ -73,7 +73,7 @@ impl Handler for Answer {
                 // What comes most often is asked for first.
                 Event::WebSocketReceive(message) => socket.message(message, out),
                 Event::WebSocketDisconnect { code, reason } => {
-                    visit.record("websocket.disconnect", Some(code), reason);
+                    visit.record(socket.known_path(), "websocket.disconnect", Some(code), reason);
                     Ok(())
                 }
                 other => socket.receive(other, out),

@@ -36,9 +36,9 @@ pub(crate) enum Page {
     Trailers,
     Hints,
     Slow { ms: u64 },
-    File(Option<String>),
+    File(Option<Box<str>>),
     Events { left: u64, next: u64, ms: u64 },
-    Document(String),
+    Document(Box<str>),
     Disconnects,
     Stats,
     Panic,
@@ -52,8 +52,8 @@ pub(crate) enum Page {
 
 /// What `/echo` remembers between the pieces of a body.
 pub(crate) struct Echo {
-    content_type: Option<Vec<u8>>,
-    content_length: Option<Vec<u8>>,
+    content_type: Option<Box<[u8]>>,
+    content_length: Option<Box<[u8]>>,
     begun: bool,
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn route(scope: &HttpScope<'_>) -> Page {
         "/trailers" => Page::Trailers,
         "/hints" => Page::Hints,
         "/slow" => Page::Slow { ms: query_number(query, "ms", 100) },
-        "/file" => Page::File(query_value(query, "name")),
+        "/file" => Page::File(query_value(query, "name").map(String::into_boxed_str)),
         "/events" => Page::Events {
             left: query_number(query, "n", 3),
             next: 1,
@@ -82,7 +82,9 @@ pub(crate) fn route(scope: &HttpScope<'_>) -> Page {
         "/state" => {
             let requests = SHARED.state_requests.fetch_add(1, Ordering::Relaxed) + 1;
             let started = scope.state.get::<Started>().is_some_and(|started| started.0);
-            Page::Document(json!({"state": {"started": started}, "requests": requests}).to_string())
+            Page::Document(
+                json!({"state": {"started": started}, "requests": requests}).to_string().into(),
+            )
         }
         "/panic" => Page::Panic,
         "/error" => Page::Error,
@@ -91,7 +93,7 @@ pub(crate) fn route(scope: &HttpScope<'_>) -> Page {
         "/disconnects" => Page::Disconnects,
         "/stats" => Page::Stats,
         path if path == "/scope" || path.starts_with("/scope/") => {
-            Page::Document(scope_json(&Scope::Http(*scope)).to_string())
+            Page::Document(scope_json(&Scope::Http(*scope)).to_string().into())
         }
         path if WEBSOCKET_PATHS.contains(&path) => Page::UpgradeRequired,
         _ => return Page::NotFound,
@@ -107,7 +109,7 @@ fn route_echo(scope: &HttpScope<'_>) -> Page {
     if !matches!(scope.method, "POST" | "PUT") {
         return Page::MethodNotAllowed("POST, PUT");
     }
-    let field = |name| scope.headers.get(name).map(<[u8]>::to_vec);
+    let field = |name| scope.headers.get(name).map(Box::from);
     Page::Echo(Echo {
         content_type: field("content-type"),
         content_length: field("content-length"),
@@ -311,13 +313,13 @@ fn events(left: &mut u64, next: &mut u64, ms: u64, out: &mut Outbox<'_>) -> Resu
 }
 
 /// A file of the folder; the server reads it, we only name it.
-fn file(name: Option<String>, out: &mut Outbox<'_>) -> Result<(), AppError> {
+fn file(name: Option<Box<str>>, out: &mut Outbox<'_>) -> Result<(), AppError> {
     let name = name.unwrap_or_default();
     let safe = !name.is_empty()
         && !name.starts_with('.')
         && !name.contains(['/', '\\', '\0', ':'])
         && name.is_ascii();
-    let path = files().join(if safe { name.as_str() } else { ".none" });
+    let path = files().join(if safe { &*name } else { ".none" });
     let Some(metadata) = path.metadata().ok().filter(|file| safe && file.is_file()) else {
         out.respond(404, &[TEXT], b"no such file\n")?;
         return Ok(());

@@ -1,6 +1,5 @@
 //! What all pages and sockets share, and the scope as JSON.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -53,32 +52,36 @@ impl Shared {
     }
 }
 
-/// One scope's path and query, to be told in `/disconnects`.
-pub(crate) struct Visit {
-    path: Cow<'static, str>,
-    query: Option<Box<str>>,
-}
+/// One scope's path and query, to be told in `/disconnects`; none, if there is no query and its
+/// page knows the path: such a visit costs no allocation.
+pub(crate) struct Visit(Option<Box<(String, String)>>);
 
 impl Visit {
-    /// `known` is the path if that is one whose visits shall cost no allocation.
+    /// `known` is the path, if the page knows it.
+    #[inline]
     pub(crate) fn new(known: Option<&'static str>, scope: &Scope<'_>) -> Self {
-        let path = match known {
-            Some(known) => Cow::Borrowed(known),
-            None => Cow::Owned(scope.path().to_string()),
-        };
-        let query = match scope.query_string() {
-            b"" => None,
-            query => Some(latin1(query).into_boxed_str()),
-        };
-        Self { path, query }
+        if known.is_some() && scope.query_string().is_empty() {
+            return Self(None);
+        }
+        Self(Some(Box::new((scope.path().to_string(), latin1(scope.query_string())))))
     }
 
-    pub(crate) fn record(&self, kind: &str, code: Option<u16>, reason: &str) {
-        if self.path == "/disconnects" || self.path == "/stats" {
+    pub(crate) fn record(
+        &self,
+        known: Option<&'static str>,
+        kind: &str,
+        code: Option<u16>,
+        reason: &str,
+    ) {
+        let (path, query) = match &self.0 {
+            Some(told) => (told.0.as_str(), told.1.as_str()),
+            None => (known.unwrap_or_default(), ""),
+        };
+        if path == "/disconnects" || path == "/stats" {
             return;
         }
         let entry = json!({
-            "path": self.path, "query": self.query.as_deref().unwrap_or(""), "type": kind, "code": code, "reason": reason,
+            "path": path, "query": query, "type": kind, "code": code, "reason": reason,
         });
         let mut disconnects = SHARED.disconnects.lock().expect("nothing panics under this lock");
         if disconnects.len() == DISCONNECTS {

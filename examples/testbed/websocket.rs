@@ -16,12 +16,12 @@ const EVERYONE: &str = "broadcast";
 pub(crate) enum Socket {
     Echo,
     Broadcast,
-    Scope(String),
+    Scope(Box<str>),
     Subprotocol(Option<&'static str>),
     Deny,
     DenyCustom,
     Headers,
-    Close { code: u16, reason: String },
+    Close { code: u16, reason: Box<str> },
     Error,
     Panic,
     Flood { left: u64, size: usize },
@@ -34,14 +34,14 @@ pub(crate) fn route(scope: &WebSocketScope<'_>) -> Option<Socket> {
     Some(match scope.path {
         "/ws" => Socket::Echo,
         "/broadcast" => Socket::Broadcast,
-        "/scope" => Socket::Scope(scope_json(&Scope::WebSocket(*scope)).to_string()),
+        "/scope" => Socket::Scope(scope_json(&Scope::WebSocket(*scope)).to_string().into()),
         "/subprotocol" => Socket::Subprotocol(scope.choose_subprotocol(&["chat.v2", "chat.v1"])),
         "/deny" => Socket::Deny,
         "/deny-custom" => Socket::DenyCustom,
         "/headers" => Socket::Headers,
         "/close" => Socket::Close {
             code: query_number(query, "code", 1000).try_into().unwrap_or(0),
-            reason: query_value(query, "reason").unwrap_or_default(),
+            reason: query_value(query, "reason").unwrap_or_default().into(),
         },
         "/error" => Socket::Error,
         "/panic" => Socket::Panic,
@@ -114,7 +114,7 @@ impl Socket {
             }
             Socket::Scope(json) => {
                 out.accept()?;
-                out.message(&*json)?
+                out.message(&**json)?
             }
             Socket::Subprotocol(chosen) => {
                 out.send(SendEvent::WebSocketAccept { subprotocol: *chosen, headers: &[] })?

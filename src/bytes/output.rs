@@ -24,6 +24,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::pool::Pool;
@@ -78,6 +79,19 @@ pub struct Output {
     written: u64,
     /// Set if the queue is made of frames.
     frames: Option<Frames>,
+}
+
+/// A place in the owned bytes of a queue (see [`Output::mark`]). It is good for
+/// [`Output::truncate`] and [`Output::insert`] until the next [`Output::flush`] or
+/// [`Output::offer`].
+#[derive(Debug, Clone, Copy)]
+pub struct Mark(NonZeroUsize);
+
+impl Mark {
+    #[inline]
+    fn place(self) -> usize {
+        self.0.get() - 1
+    }
 }
 
 /// How a queue of frames is walked.
@@ -185,15 +199,15 @@ impl Output {
         &mut self.owned
     }
 
-    /// The place where the next owned byte will stand. It is good for [`Output::truncate`] and
-    /// [`Output::insert`] until the next [`Output::flush`] or [`Output::offer`].
+    /// The place where the next owned byte will stand.
     #[inline]
-    pub fn mark(&self) -> usize {
-        self.owned.len()
+    pub fn mark(&self) -> Mark {
+        Mark(NonZeroUsize::MIN.saturating_add(self.owned.len()))
     }
 
     /// Takes back what was appended since `mark`.
-    pub fn truncate(&mut self, mark: usize) {
+    pub fn truncate(&mut self, mark: Mark) {
+        let mark = mark.place();
         debug_assert!(mark >= self.sent, "bytes behind the mark have left already");
         debug_assert!(self.segments().all(|segment| segment.before <= mark));
         self.owned.truncate(mark);
@@ -203,10 +217,12 @@ impl Output {
         }
     }
 
-    /// Puts `bytes` before what was appended since `mark`.
-    pub fn insert(&mut self, mark: usize, bytes: &[u8]) {
-        debug_assert!(mark >= self.sent, "bytes behind the mark have left already");
-        self.owned.splice(mark..mark, bytes.iter().copied());
+    /// Puts `bytes` before what was appended since `mark`, which moves behind them.
+    pub fn insert(&mut self, mark: &mut Mark, bytes: &[u8]) {
+        let place = mark.place();
+        debug_assert!(place >= self.sent, "bytes behind the mark have left already");
+        self.owned.splice(place..place, bytes.iter().copied());
+        mark.0 = mark.0.saturating_add(bytes.len());
     }
 
     /// Queues bytes by reference, or copies them if they are few.
@@ -599,10 +615,10 @@ mod tests {
     fn what_is_behind_a_mark_can_be_replaced() {
         let mut output = Output::default();
         output.tail().extend_from_slice(b"first;");
-        let mark = output.mark();
+        let mut mark = output.mark();
         output.tail().extend_from_slice(b"head");
-        output.insert(mark, b"hint;");
-        output.truncate(mark + 5);
+        output.insert(&mut mark, b"hint;");
+        output.truncate(mark);
         output.tail().extend_from_slice(b"500");
         let mut sink = Memory::with_room(100);
         output.flush(&mut sink).unwrap();

@@ -127,7 +127,7 @@ struct Lingering {
 
 /// Which protocol a connection speaks.
 enum Role<H> {
-    Http(HttpRole<H>),
+    Http(Box<HttpRole<H>>),
     WebSocket(Box<WebSocketRole<H>>),
 }
 
@@ -178,7 +178,9 @@ impl<H: Handler> Connection<H> {
             phase: Phase::Active,
             // The deadline for the first head starts at accept, before the first byte: a peer
             // that never says anything must not stay.
-            role: Role::Http(HttpRole::new(env.round.now + env.round.config.head_timeout)),
+            role: Role::Http(Box::new(HttpRole::new(
+                env.round.now + env.round.config.head_timeout,
+            ))),
             room: None,
             core: ScopeCore::default(),
             input: Input::default(),

@@ -6,7 +6,7 @@ use super::{COPY_UP_TO, ScopeCore, SendError, obey, put_payload};
 use crate::asgi::env::Env;
 use crate::asgi::event::SendEvent;
 use crate::asgi::order::{Http, HttpStep, Verdict};
-use crate::bytes::output::Output;
+use crate::bytes::output::{Mark, Output};
 use crate::http::head::Version;
 use crate::http::sender::{self, Field, Invalid, Request, Sender};
 use crate::http::status;
@@ -18,7 +18,7 @@ pub struct HttpSide {
     request: Request,
     sender: Sender,
     /// Where the head begins in the output, while it can still be replaced.
-    mark: Option<usize>,
+    mark: Option<Mark>,
     /// The application announced trailers.
     trailers: bool,
     /// The trailer section has begun.
@@ -338,10 +338,7 @@ impl HttpSide {
         }
         match &mut self.mark {
             // The final head is encoded already and still held: the hint goes before it.
-            Some(mark) => {
-                output.insert(*mark, &hint);
-                *mark += hint.len();
-            }
+            Some(mark) => output.insert(mark, &hint),
             None => output.tail().extend_from_slice(&hint),
         }
         Ok(())

@@ -19,7 +19,7 @@ use super::groups::{Delivery, Groups, Parcel, Publication};
 use super::handle::{Address, Cell, Handle};
 use super::order::{self, Verdict};
 use crate::bytes::moment::Moment;
-use crate::bytes::output::Output;
+use crate::bytes::output::{Mark, Output};
 use crate::http::sender::{Field, Invalid};
 
 pub use http::{FileBody, HttpSide};
@@ -429,7 +429,7 @@ impl<'a> Outbox<'a> {
 #[inline]
 fn put_payload(
     payload: &[u8],
-    held: &mut Option<usize>,
+    held: &mut Option<Mark>,
     core: &mut ScopeCore,
     output: &mut Output,
     env: &mut Env<'_>,
@@ -444,7 +444,7 @@ fn put_payload(
 #[inline(never)]
 fn put_large_payload(
     payload: &[u8],
-    held: &mut Option<usize>,
+    held: &mut Option<Mark>,
     core: &mut ScopeCore,
     output: &mut Output,
     env: &mut Env<'_>,

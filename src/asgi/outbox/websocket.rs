@@ -8,7 +8,7 @@ use crate::asgi::env::Env;
 use crate::asgi::event::SendEvent;
 use crate::asgi::order::{Verdict, WebSocket, WebSocketStep};
 use crate::bytes::moment::Moment;
-use crate::bytes::output::Output;
+use crate::bytes::output::{Mark, Output};
 use crate::http::head::Version;
 use crate::http::headers::list_elements;
 use crate::http::sender::{Field, Invalid, Request, Sender, write_text};
@@ -62,7 +62,7 @@ pub struct WebSocketSide {
     /// The code of our Close.
     sent_code: u16,
     /// Where the answer to the handshake begins in the output, while it can still be replaced.
-    mark: Option<usize>,
+    mark: Option<Mark>,
     handshake: Option<Box<Handshake>>,
     /// None on a server without compression, which is the plain case.
     special: Option<Box<Special>>,

@@ -37,7 +37,7 @@ impl<H: Handler> Connection<H> {
     #[inline]
     pub(in crate::conn) fn tell_http(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
-        let HttpRole { receiver, exchange: Some(exchange), .. } = role else { return };
+        let HttpRole { receiver, exchange: Some(exchange), .. } = &mut **role else { return };
         let Exchange { handler: Some(handler), side, .. } = &mut **exchange else { return };
         side.set_unread(receiver.body_left().is_some_and(|left| left > DRAIN_BODY));
         let (side, slot) = (Side::Http(side), (self.slot, self.generation));
@@ -49,7 +49,8 @@ impl<H: Handler> Connection<H> {
 
     /// The handler failed: a 500 if the response has not left, else the connection is cut.
     pub(in crate::conn) fn http_failed(&mut self, turn: &mut Turn<'_>) {
-        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else { return };
+        let Role::Http(role) = &mut self.role else { return };
+        let Some(exchange) = &mut role.exchange else { return };
         if exchange.side.order() == order::Http::Done {
             return self.settle_http(turn);
         }
@@ -59,7 +60,8 @@ impl<H: Handler> Connection<H> {
             self.answer_for_app(500, "the application failed\n", turn);
         } else {
             // It has ended itself: it is not told an end.
-            if let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role
+            if let Role::Http(role) = &mut self.role
+                && let Some(exchange) = &mut role.exchange
                 && let Some(handler) = exchange.handler.take()
             {
                 call::drop_guarded(handler);
@@ -141,7 +143,9 @@ impl<H: Handler> Connection<H> {
     /// Answers in the application's place, in order with everything else; the exchange goes on
     /// like any other.
     pub(super) fn answer_for_app(&mut self, status: u16, text: &str, turn: &mut Turn<'_>) {
-        if let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role {
+        if let Role::Http(role) = &mut self.role
+            && let Some(exchange) = &mut role.exchange
+        {
             if let Some(handler) = exchange.handler.take() {
                 call::drop_guarded(handler);
             }
@@ -215,7 +219,8 @@ impl<H: Handler> Connection<H> {
 
     /// Reads on in the file that is the body, while the peer takes it.
     pub(in crate::conn) fn pump_file(&mut self, turn: &mut Turn<'_>) {
-        let Role::Http(HttpRole { exchange: Some(exchange), .. }) = &mut self.role else { return };
+        let Role::Http(role) = &mut self.role else { return };
+        let Some(exchange) = &mut role.exchange else { return };
         let Some(mut body) = exchange.side.take_file() else { return };
         if self.output.len() <= turn.env.round.config.low_water {
             let piece = body.left.min(FILE_PIECE as u64);
