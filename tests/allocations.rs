@@ -157,6 +157,7 @@ fn a_connection_and_an_upgrade_cost_no_more_than_their_budgets() {
     let mut rig = Rig::new(typed()).with_fields();
     // What a worker makes once.
     rig.feed(GET);
+    rig.feed(GET);
     rig.connect();
     let upgrade = upgrade("/");
     let connection = allocations(|| {

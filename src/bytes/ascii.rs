@@ -3,7 +3,7 @@
 //! The grammar of RFC 9110 and 9112 is built from a few sets of bytes: `tchar` (what a method
 //! or a field name is made of), `VCHAR` (visible ASCII), and what a field value may hold. A
 //! parser spends its time asking "where does this run of allowed bytes end?". The functions
-//! named `*_end` answer that sixteen bytes at a time ([`Sixteen`]): a comparison or two tell which
+//! named `*_end` answer that sixteen bytes at a time (`Sixteen`): a comparison or two tell which
 //! of them are in the set, a bit for each, and the lowest bit that is not set is the answer. Sets
 //! that are no range, or two, are made smaller to what is nearly always there; only where something
 //! else stands are the bytes looked at one by one, with a table.

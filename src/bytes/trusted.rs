@@ -7,7 +7,7 @@
 //!   of everything an echo of 20 bytes needs. Nearly all such text is ASCII, which a check by words
 //!   finds in a fifth of that; but safe Rust has no way from "it is ASCII" to `&str` that does not
 //!   look again.
-//! - Where a byte of some class stands among sixteen ([`Sixteen`]) takes a processor six instructions,
+//! - Where a byte of some class stands among sixteen (`Sixteen`) takes a processor six instructions,
 //!   with words of eight bytes forty; a head is little else. Every x86-64 has them (SSE2), but a
 //!   function that calls them is `unsafe` until it is said where it runs. Loops that the compiler
 //!   turns into vector instructions tell whether there is such a byte, not where.

@@ -71,6 +71,12 @@ impl Prefab {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
+    /// The second for which the date is right, as seconds of Unix time.
+    #[inline]
+    pub fn second(&self) -> u64 {
+        self.second
+    }
+
     /// Status line of a 200, Server and Date.
     #[inline]
     pub fn ok(&self) -> &[u8] {

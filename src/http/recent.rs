@@ -1,46 +1,74 @@
-//! The fields of the last response of a worker, checked and written.
+//! The head of the last response of a worker, its fields checked and written.
 //!
 //! Every field of an application is checked before it is written (RFC 9110 §5.1, §5.5), and a few
 //! names mean something to the server. But an application has few sets of fields, and answers many
 //! requests in a row with the same one. To find out that fields are those of the last response is
-//! cheaper than to check them again, and their lines are at hand then.
+//! cheaper than to check them again, and the whole head is at hand then: at most the date and the
+//! length are others.
 //!
 //! Only plain fields are kept: a Date, a Content-Length or anything else that the server acts upon
 //! is looked at each time.
 
-use super::sender::Field;
+use super::date::Prefab;
+use super::sender::{Field, write_length_and_empty_line};
 
 /// Lines longer than this together are not kept (bytes).
 const LARGEST: usize = 1024;
 
-/// The fields of the last response.
-#[derive(Debug)]
-pub struct Recent {
-    /// The lengths of their names and values. They are compared, too: bytes alone do not tell where
-    /// one field ends, and a value that contains a line break must not pass for two fields.
-    lengths: Vec<(usize, usize)>,
-    /// Their lines, and the name that follows them in a whole response.
-    lines: Vec<u8>,
-}
-
 /// What stands behind the application's fields in a whole response, up to the number.
 pub(super) const LENGTH: &[u8] = b"content-length: ";
 
+/// The head of the last response of a worker, if its status was 200:
+///
+/// ```text
+/// HTTP/1.1 200 OK\r\n                 ┐
+/// server: oneport\r\n                 │ the worker's prefab
+/// date: Sun, 06 Nov 1994 08:49:37 GMT\r\n
+/// content-type: text/plain\r\n        ← fields_at
+/// content-length: 13\r\n\r\n
+///                 └ length_at
+/// ```
+#[derive(Debug)]
+pub struct Recent {
+    head: Vec<u8>,
+    fields_at: usize,
+    length_at: usize,
+    /// The lengths of the fields' names and values. They are compared, too: bytes alone do not tell
+    /// where one field ends, and a value that contains a line break must not pass for two fields.
+    lengths: Vec<(usize, usize)>,
+    /// The length of the body.
+    length: usize,
+    /// The second of the prefab.
+    second: Option<u64>,
+}
+
 impl Default for Recent {
     fn default() -> Self {
-        Self { lengths: Vec::new(), lines: LENGTH.to_vec() }
+        Self {
+            head: LENGTH.to_vec(),
+            fields_at: 0,
+            length_at: LENGTH.len(),
+            lengths: Vec::new(),
+            length: usize::MAX,
+            second: None,
+        }
     }
 }
 
 impl Recent {
-    /// The lines of these fields, if they are the ones that are kept, and behind them
-    /// `content-length: `.
+    /// The head of a response with status 200, these fields and a body of this length, if the fields
+    /// are those that are kept. The prefab is always the same one, refreshed now and then.
     #[inline]
-    pub fn lines_of(&self, fields: &[Field<'_>]) -> Option<&[u8]> {
+    pub fn head_of(
+        &mut self,
+        prefab: &Prefab,
+        fields: &[Field<'_>],
+        length: usize,
+    ) -> Option<&[u8]> {
         if fields.len() != self.lengths.len() {
             return None;
         }
-        let mut rest = &self.lines[..];
+        let mut rest = &self.head[self.fields_at..];
         for (&(name, value), &lengths) in fields.iter().zip(&self.lengths) {
             if (name.len(), value.len()) != lengths {
                 return None;
@@ -49,34 +77,67 @@ impl Recent {
             let after = rest.strip_prefix(name)?.get(2..)?.strip_prefix(value)?;
             rest = after.get(2..)?;
         }
-        Some(&self.lines)
+        if self.second != Some(prefab.second()) {
+            self.renew(prefab);
+        }
+        if self.length != length {
+            self.length = length;
+            self.head.truncate(self.length_at);
+            write_length_and_empty_line(&mut self.head, length);
+        }
+        Some(&self.head)
+    }
+
+    /// A second has passed.
+    #[cold]
+    fn renew(&mut self, prefab: &Prefab) {
+        self.second = Some(prefab.second());
+        self.head.splice(..self.fields_at, prefab.ok().iter().copied());
+        self.length_at += prefab.ok().len() - self.fields_at;
+        self.fields_at = prefab.ok().len();
     }
 
     /// Keeps these fields, which were checked and of which none is the server's business, and their
     /// lines.
     pub fn keep(&mut self, fields: &[Field<'_>], lines: &[u8]) {
         self.lengths.clear();
-        self.lines.clear();
+        self.head.truncate(self.fields_at);
         if lines.len() <= LARGEST {
             self.lengths.extend(fields.iter().map(|(name, value)| (name.len(), value.len())));
-            self.lines.extend_from_slice(lines);
+            self.head.extend_from_slice(lines);
         }
-        self.lines.extend_from_slice(LENGTH);
+        self.head.extend_from_slice(LENGTH);
+        self.length_at = self.head.len();
+        self.length = usize::MAX;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+
+    /// Without a Server field and a date.
+    fn head_of(recent: &mut Recent, fields: &[Field<'_>], length: usize) -> Option<String> {
+        let prefab = Prefab::new(None, false);
+        let head = recent.head_of(&prefab, fields, length)?.to_vec();
+        Some(String::from_utf8(head).unwrap())
+    }
 
     #[test]
     fn the_same_fields_and_no_others_have_the_same_lines() {
         let fields: &[Field<'_>] = &[(b"a", b"1"), (b"bc", b"")];
         let mut recent = Recent::default();
-        assert_eq!(recent.lines_of(&[]), Some(LENGTH));
-        assert_eq!(recent.lines_of(fields), None);
+        let plain = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n";
+        assert_eq!(head_of(&mut recent, &[], 7).unwrap(), plain);
+        assert_eq!(head_of(&mut recent, fields, 7), None);
         recent.keep(fields, b"a: 1\r\nbc: \r\n");
-        assert_eq!(recent.lines_of(fields), Some(&b"a: 1\r\nbc: \r\ncontent-length: "[..]));
+        for length in [0, 7, 7, 12_345, 12, usize::MAX - 1] {
+            let lines = format!("a: 1\r\nbc: \r\ncontent-length: {length}\r\n\r\n");
+            let head = head_of(&mut recent, fields, length).unwrap();
+            assert_eq!(head, format!("HTTP/1.1 200 OK\r\n{lines}"));
+        }
         let others: [&[Field<'_>]; 6] = [
             &[],
             &[(b"a", b"1")],
@@ -86,7 +147,20 @@ mod tests {
             &[(b"a: 1\r\nbc", b""), (b"", b"")],
         ];
         for other in others {
-            assert_eq!(recent.lines_of(other), None, "{other:?}");
+            assert_eq!(head_of(&mut recent, other, 7), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_date_is_that_of_the_prefab() {
+        let mut prefab = Prefab::new(Some("oneport"), true);
+        let fields: &[Field<'_>] = &[(b"a", b"1")];
+        let mut recent = Recent::default();
+        recent.keep(fields, b"a: 1\r\n");
+        for second in [0, 0, 784_111_777, 784_111_778] {
+            prefab.refresh(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+            let head = recent.head_of(&prefab, fields, 1).unwrap();
+            assert_eq!(head, [prefab.ok(), b"a: 1\r\ncontent-length: 1\r\n\r\n"].concat());
         }
     }
 
@@ -96,7 +170,7 @@ mod tests {
         let fields: &[Field<'_>] = &[(b"a", &value)];
         let mut recent = Recent::default();
         recent.keep(fields, &[b"a: ", &value[..], b"\r\n"].concat());
-        assert_eq!(recent.lines_of(fields), None);
-        assert_eq!(recent.lines_of(&[]), Some(LENGTH));
+        assert_eq!(head_of(&mut recent, fields, 0), None);
+        assert!(head_of(&mut recent, &[], 0).is_some());
     }
 }

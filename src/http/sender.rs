@@ -282,23 +282,24 @@ impl Sender {
         if !persists || self.request.is_head {
             return false;
         }
-        out.reserve(WHOLE_HEAD + body.len());
         if status == 200
-            && let Some(lines) = recent.lines_of(fields)
+            && let Some(head) = recent.head_of(prefab, fields, body.len())
         {
             // What the long way below comes to.
             self.status = status;
-            out.extend_from_slice(prefab.ok());
-            out.extend_from_slice(lines);
-        } else if self.whole_head(out, prefab, recent, status, fields) {
-            out.extend_from_slice(LENGTH);
+            out.reserve(head.len() + body.len());
+            out.extend_from_slice(head);
         } else {
-            return false;
+            out.reserve(WHOLE_HEAD + body.len());
+            if !self.whole_head(out, prefab, recent, status, fields) {
+                return false;
+            }
+            out.extend_from_slice(LENGTH);
+            write_length_and_empty_line(out, body.len());
         }
+        // [9110-8.6-5] [9112-6.3-5]
         self.form = BodyForm::Length(0);
         self.body_bytes = body.len() as u64;
-        // [9110-8.6-5] [9112-6.3-5]
-        write_length_and_empty_line(out, body.len());
         out.extend_from_slice(body);
         true
     }
@@ -649,7 +650,7 @@ fn write_content_length(out: &mut Vec<u8>, len: usize) {
 
 /// The number of a Content-Length, the end of its line and the empty line.
 #[inline]
-fn write_length_and_empty_line(out: &mut Vec<u8>, len: usize) {
+pub(super) fn write_length_and_empty_line(out: &mut Vec<u8>, len: usize) {
     let digit = |digit: usize| b'0' + digit as u8;
     match len {
         0..10 => out.extend_from_slice(&[digit(len), b'\r', b'\n', b'\r', b'\n']),
