@@ -13,5 +13,5 @@ pub mod moment;
 pub mod output;
 pub mod place;
 pub mod pool;
-mod trusted;
+pub(crate) mod trusted;
 pub mod utf8;

@@ -11,6 +11,10 @@
 //!   with words of eight bytes forty; a head is little else. Every x86-64 has them (SSE2), but a
 //!   function that calls them is `unsafe` until it is said where it runs. Loops that the compiler
 //!   turns into vector instructions tell whether there is such a byte, not where.
+//! - A plain loop over a large payload ([`xor`]) is made of the widest vector instructions that the
+//!   compiler may use. What every x86-64 has is half as wide as what nearly all of them have (AVX2):
+//!   to compile a function for those is safe, to call it is `unsafe` until it was asked whether they
+//!   are there.
 
 #![allow(unsafe_code)]
 
@@ -22,6 +26,76 @@ pub(super) fn ascii_text(bytes: &[u8]) -> Option<&str> {
     }
     // SAFETY: each byte is below 0x80 and so a character of its own: ASCII is UTF-8 (RFC 3629 §1).
     Some(unsafe { std::str::from_utf8_unchecked(bytes) })
+}
+
+/// XORs `bytes` with the eight bytes of `pattern`, again and again.
+pub(crate) fn xor(bytes: &mut [u8], pattern: u64) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        /// The same for AVX2.
+        #[target_feature(enable = "avx2")]
+        fn with_avx2(bytes: &mut [u8], pattern: u64) {
+            xor_plain(bytes, pattern);
+        }
+        // SAFETY: AVX2 is there.
+        return unsafe { with_avx2(bytes, pattern) };
+    }
+    xor_plain(bytes, pattern);
+}
+
+/// As [`xor`], on the way from one place to another of the same length.
+pub(crate) fn xor_copy(from: &[u8], to: &mut [u8], pattern: u64) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        /// The same for AVX2.
+        #[target_feature(enable = "avx2")]
+        fn with_avx2(from: &[u8], to: &mut [u8], pattern: u64) {
+            xor_copy_plain(from, to, pattern);
+        }
+        // SAFETY: AVX2 is there.
+        return unsafe { with_avx2(from, to, pattern) };
+    }
+    xor_copy_plain(from, to, pattern);
+}
+
+/// So many bytes are a step of the loops, which the compiler makes vector instructions of.
+const STEP: usize = 128;
+
+#[inline(always)]
+fn repeated(pattern: u64) -> [u8; STEP] {
+    let mut step = [0; STEP];
+    for part in step.chunks_exact_mut(8) {
+        part.copy_from_slice(&pattern.to_ne_bytes());
+    }
+    step
+}
+
+#[inline(always)]
+fn xor_plain(bytes: &mut [u8], pattern: u64) {
+    let pattern = repeated(pattern);
+    let mut steps = bytes.chunks_exact_mut(STEP);
+    for step in &mut steps {
+        for (byte, key) in step.iter_mut().zip(&pattern) {
+            *byte ^= key;
+        }
+    }
+    for (byte, key) in steps.into_remainder().iter_mut().zip(&pattern) {
+        *byte ^= key;
+    }
+}
+
+#[inline(always)]
+fn xor_copy_plain(from: &[u8], to: &mut [u8], pattern: u64) {
+    let pattern = repeated(pattern);
+    let (mut from, mut to) = (from.chunks_exact(STEP), to.chunks_exact_mut(STEP));
+    for (from, to) in (&mut from).zip(&mut to) {
+        for ((from, to), key) in from.iter().zip(to).zip(&pattern) {
+            *to = from ^ key;
+        }
+    }
+    for ((from, to), key) in from.remainder().iter().zip(to.into_remainder()).zip(&pattern) {
+        *to = from ^ key;
+    }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -193,6 +267,27 @@ mod plain {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wide_and_plain_loops_come_to_the_same() {
+        let pattern = 0x0123_4567_89ab_cdef_u64;
+        for len in (0..300).chain([4096, 4097, 10_000]) {
+            let bytes: Vec<u8> = (0..len).map(|at| (at * 7) as u8).collect();
+            let keys = pattern.to_ne_bytes();
+            let expected: Vec<u8> =
+                bytes.iter().zip(keys.iter().cycle()).map(|(b, k)| b ^ k).collect();
+            let mut wide = bytes.clone();
+            xor(&mut wide, pattern);
+            assert_eq!(wide, expected);
+            let mut plain = bytes.clone();
+            xor_plain(&mut plain, pattern);
+            assert_eq!(plain, expected);
+            let mut copied = (vec![0; len], vec![0; len]);
+            xor_copy(&bytes, &mut copied.0, pattern);
+            xor_copy_plain(&bytes, &mut copied.1, pattern);
+            assert_eq!(copied, (expected.clone(), expected));
+        }
+    }
 
     #[test]
     fn sixteen_bytes_are_what_they_are_one_by_one() {

@@ -9,6 +9,8 @@
 //! bytes on the wire, with which it could make a careless proxy see an HTTP request (§10.3).
 //! Masking twice gives the original back, so one function serves both directions.
 
+use crate::bytes::trusted;
+
 /// Where a client's keys come from. RFC 6455 §5.3: "The masking key needs to be unpredictable
 /// [...] derived from a strong source of entropy", a fresh one for each frame.
 pub trait Keys: Send {
@@ -24,7 +26,7 @@ pub trait Keys: Send {
 #[inline]
 pub fn apply(bytes: &mut [u8], key: [u8; 4]) {
     let word = u32::from_ne_bytes(key);
-    let double = u64::from(word) | (u64::from(word) << 32);
+    let double = doubled(key);
     let mut rest = bytes;
     if rest.len() >= 32 {
         rest = apply_wide(rest, double);
@@ -57,17 +59,11 @@ fn apply_wide(bytes: &mut [u8], double: u64) -> &mut [u8] {
         apply_long(bytes, [a, b, c, d]);
         return &mut [];
     }
-    apply_chunks::<32>(bytes, double)
-}
-
-/// Masks all whole pieces of this size and gives back the rest.
-#[inline]
-fn apply_chunks<const SIZE: usize>(bytes: &mut [u8], double: u64) -> &mut [u8] {
-    let mut wide = [0u8; SIZE];
+    let mut wide = [0u8; 32];
     for part in wide.chunks_exact_mut(8) {
         part.copy_from_slice(&double.to_ne_bytes());
     }
-    let mut chunks = bytes.chunks_exact_mut(SIZE);
+    let mut chunks = bytes.chunks_exact_mut(32);
     for chunk in &mut chunks {
         for (byte, key) in chunk.iter_mut().zip(&wide) {
             *byte ^= key;
@@ -76,38 +72,30 @@ fn apply_chunks<const SIZE: usize>(bytes: &mut [u8], double: u64) -> &mut [u8] {
     chunks.into_remainder()
 }
 
-/// A payload of this length is worth some preparation (bytes): larger pieces, which count less
-/// often, and vectors that are written where no two of them share a line of the cache.
+/// A payload of this length is worth some preparation (bytes): the widest vectors that the machine
+/// has, written where no two of them share a line of the cache.
 const LONG: usize = 4096;
 
 fn apply_long(bytes: &mut [u8], key: [u8; 4]) {
     let before = bytes.as_ptr().align_offset(64).min(bytes.len());
     let (first, rest) = bytes.split_at_mut(before);
     let key_of_rest = rotate(key, before);
-    let word = u64::from(u32::from_ne_bytes(key_of_rest));
-    let last = apply_chunks::<128>(rest, word | word << 32);
+    trusted::xor(rest, doubled(key_of_rest));
     apply(first, key);
-    apply(last, key_of_rest);
 }
 
 /// Unmasks on the way from one place to another of the same length: for each byte one load and
 /// one store, where copying first would need two of each.
 pub fn copy(from: &[u8], to: &mut [u8], key: [u8; 4]) {
     assert_eq!(from.len(), to.len(), "as much room as there are bytes");
-    let mut wide = [0u8; 128];
-    for part in wide.chunks_exact_mut(4) {
-        part.copy_from_slice(&key);
-    }
-    let mut to = to.chunks_exact_mut(wide.len());
-    let mut from = from.chunks_exact(wide.len());
-    for (to, from) in (&mut to).zip(&mut from) {
-        for ((to, from), key) in to.iter_mut().zip(from).zip(&wide) {
-            *to = from ^ key;
-        }
-    }
-    let last = to.into_remainder();
-    last.copy_from_slice(from.remainder());
-    apply(last, key);
+    trusted::xor_copy(from, to, doubled(key));
+}
+
+/// The key twice, as a number that has it in this order in memory.
+#[inline]
+fn doubled(key: [u8; 4]) -> u64 {
+    let [a, b, c, d] = key;
+    u64::from_ne_bytes([a, b, c, d, a, b, c, d])
 }
 
 /// The key for what follows `len` bytes: a payload that arrives in pieces goes on in the middle
