@@ -268,10 +268,13 @@ mod plain {
 mod tests {
     use super::*;
 
+    /// Miri takes its time: fewer cases are enough for what it looks for.
+    const STRIDE: usize = if cfg!(miri) { 61 } else { 1 };
+
     #[test]
     fn wide_and_plain_loops_come_to_the_same() {
         let pattern = 0x0123_4567_89ab_cdef_u64;
-        for len in (0..300).chain([4096, 4097, 10_000]) {
+        for len in (0..300).step_by(STRIDE).chain([1000, 4097]) {
             let bytes: Vec<u8> = (0..len).map(|at| (at * 7) as u8).collect();
             let keys = pattern.to_ne_bytes();
             let expected: Vec<u8> =
@@ -291,8 +294,8 @@ mod tests {
 
     #[test]
     fn sixteen_bytes_are_what_they_are_one_by_one() {
-        for byte in 0..=255u8 {
-            for at in 0..16 {
+        for byte in (0..=255u8).step_by(STRIDE) {
+            for at in (0..16).step_by(STRIDE.min(5)) {
                 for filler in [0, b'a', 0x7f, 0x80, 0xff] {
                     let mut bytes = [filler; 16];
                     bytes[at] = byte;
@@ -314,20 +317,20 @@ mod tests {
     }
 
     /// The plain twin.
-    fn plain(bytes: &[u8]) -> Option<&str> {
+    fn plain_text(bytes: &[u8]) -> Option<&str> {
         if bytes.iter().all(|&byte| byte < 0x80) { std::str::from_utf8(bytes).ok() } else { None }
     }
 
     #[test]
     fn it_agrees_with_its_plain_twin_at_every_length_and_place() {
-        for len in 0..70 {
+        for len in (0..70).step_by(STRIDE) {
             let mut bytes = vec![b'a'; len];
-            assert_eq!(ascii_text(&bytes), plain(&bytes));
+            assert_eq!(ascii_text(&bytes), plain_text(&bytes));
             for at in 0..len {
                 for byte in [0x00, 0x7f, 0x80, 0xc3, 0xff] {
                     bytes[at] = byte;
                     for from in 0..at.min(9) {
-                        assert_eq!(ascii_text(&bytes[from..]), plain(&bytes[from..]));
+                        assert_eq!(ascii_text(&bytes[from..]), plain_text(&bytes[from..]));
                     }
                 }
                 bytes[at] = b'a';
