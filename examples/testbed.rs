@@ -33,6 +33,8 @@ struct Testbed;
 
 /// What answers the events of one scope.
 enum Answer {
+    /// `GET /plaintext`, by which servers are compared.
+    Plaintext,
     Http(http::Page, Visit),
     WebSocket(websocket::Socket, Visit),
     Lifespan,
@@ -43,6 +45,7 @@ impl App for Testbed {
 
     fn call(&self, scope: &Scope<'_>) -> Option<Answer> {
         match scope {
+            Scope::Http(http) if http::is_plaintext(http) => Some(Answer::Plaintext),
             Scope::Http(http) => {
                 let page = http::route(http);
                 let visit = Visit::new(page.known_path(), scope);
@@ -63,6 +66,7 @@ impl App for Testbed {
 impl Handler for Answer {
     fn receive(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
         match self {
+            Answer::Plaintext => http::plaintext(event, out),
             Answer::Http(page, visit) => {
                 if let Event::HttpDisconnect = event {
                     visit.record(page.known_path(), "http.disconnect", None, "");

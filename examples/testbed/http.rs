@@ -8,7 +8,7 @@ use serde_json::json;
 
 use oneport::http::target::query_value;
 
-use crate::shared::{SHARED, Started, files, query_number, scope_json};
+use crate::shared::{SHARED, Started, files, query_number, record, scope_json};
 
 const TEXT: Field<'static> = (b"content-type", b"text/plain");
 const JSON: Field<'static> = (b"content-type", b"application/json");
@@ -55,6 +55,25 @@ pub(crate) struct Echo {
     content_type: Option<Box<[u8]>>,
     content_length: Option<Box<[u8]>>,
     begun: bool,
+}
+
+/// Is it this page, without a query?
+#[inline]
+pub(crate) fn is_plaintext(scope: &HttpScope<'_>) -> bool {
+    scope.path == "/plaintext" && scope.method == "GET" && scope.query_string.is_empty()
+}
+
+/// Answers the events of `GET /plaintext`.
+#[inline]
+pub(crate) fn plaintext(event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
+    match event {
+        Event::HttpRequest { more_body: false, .. } => {
+            out.respond(200, &[TEXT], b"Hello, World!")?;
+        }
+        Event::HttpDisconnect => record("/plaintext", "", "http.disconnect", None, ""),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Chooses the page.

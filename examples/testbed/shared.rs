@@ -73,22 +73,25 @@ impl Visit {
         code: Option<u16>,
         reason: &str,
     ) {
-        let (path, query) = match &self.0 {
-            Some(told) => (told.0.as_str(), told.1.as_str()),
-            None => (known.unwrap_or_default(), ""),
-        };
-        if path == "/disconnects" || path == "/stats" {
-            return;
+        match &self.0 {
+            Some(told) => record(&told.0, &told.1, kind, code, reason),
+            None => record(known.unwrap_or_default(), "", kind, code, reason),
         }
-        let entry = json!({
-            "path": path, "query": query, "type": kind, "code": code, "reason": reason,
-        });
-        let mut disconnects = SHARED.disconnects.lock().expect("nothing panics under this lock");
-        if disconnects.len() == DISCONNECTS {
-            disconnects.pop_front();
-        }
-        disconnects.push_back(entry);
     }
+}
+
+/// Remembers a disconnect.
+pub(crate) fn record(path: &str, query: &str, kind: &str, code: Option<u16>, reason: &str) {
+    if path == "/disconnects" || path == "/stats" {
+        return;
+    }
+    let entry =
+        json!({ "path": path, "query": query, "type": kind, "code": code, "reason": reason });
+    let mut disconnects = SHARED.disconnects.lock().expect("nothing panics under this lock");
+    if disconnects.len() == DISCONNECTS {
+        disconnects.pop_front();
+    }
+    disconnects.push_back(entry);
 }
 
 /// Bytes as text, each byte one character.

@@ -148,6 +148,21 @@ fn padded(bytes: &[u8]) -> Sixteen {
     Sixteen::of(&word.to_le_bytes())
 }
 
+/// Where a host at the beginning of `bytes` ends, as they nearly always are: a name or an IPv4
+/// address, perhaps with a port, of at most fifteen bytes. What ends it stands there, too. `None` for
+/// any other, and where there are fewer than sixteen bytes.
+#[inline(always)]
+pub fn usual_host_end(bytes: &[u8]) -> Option<usize> {
+    let window = Sixteen::of(bytes.first_chunk()?);
+    let mut others = usual_in_name(window) ^ ALL;
+    let end = first(others | 1 << 16);
+    if bytes.get(end) == Some(&b':') {
+        others = (window.within(b'0', b'9').bits() ^ ALL) & !((2 << end) - 1);
+    }
+    let end = first(others | 1 << 16);
+    (end < 16).then_some(end)
+}
+
 /// Is this a host as they nearly always are: a name or an IPv4 address, perhaps with a port, or
 /// nothing? See RFC 3986 §3.2.2 for all that a host can be.
 #[inline(always)]
@@ -386,6 +401,18 @@ mod tests {
                 }
             }
         }
+        let long = b"abc.def-1:8080\r\n and more";
+        assert_eq!(usual_host_end(long), Some(14));
+        assert_eq!(usual_host_end(b"abc.def-1\r\n and more"), Some(9));
+        assert_eq!(usual_host_end(b"a:8b0\r\n  and more  "), Some(3));
+        assert_eq!(usual_host_end(b"a:80:80\r\n  and more"), Some(4));
+        assert_eq!(usual_host_end(b":1\r\n sixteen bytes "), Some(2));
+        assert_eq!(usual_host_end(b"_a sixteen bytes   "), Some(0));
+        assert_eq!(usual_host_end(b"fifteen-bytes..\r\n"), Some(15));
+        assert_eq!(usual_host_end(b"sixteen-bytes...\r\n"), None);
+        assert_eq!(usual_host_end(b"sixteen-byte:123\r\n"), None);
+        assert_eq!(usual_host_end(b"fifteen-bytes..:\r\n"), None);
+        assert_eq!(usual_host_end(b"too few\r\n\r\n"), None);
         assert!(is_usual_host(b"") && is_usual_host(b":") && is_usual_host(b"a:"));
     }
 

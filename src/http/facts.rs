@@ -88,7 +88,7 @@ impl Facts {
         // Few names matter; their lengths tell most others apart.
         match name.len() {
             4 if name == b"host" => {
-                self.count(Fact::Host, Fact::SecondHost);
+                self.note_host();
                 if !is_host(value) {
                     // [9112-3.2-5]
                     self.broken.get_or_insert(Error::HostInvalid);
@@ -97,6 +97,12 @@ impl Facts {
             2 | 6 | 7 | 10 | 14 | 17 => self.note_other(name, value),
             _ => {}
         }
+    }
+
+    /// Notes a Host field with a valid value.
+    #[inline(always)]
+    pub fn note_host(&mut self) {
+        self.count(Fact::Host, Fact::SecondHost);
     }
 
     fn note_other(&mut self, name: &[u8], value: &[u8]) {
