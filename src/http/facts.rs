@@ -63,10 +63,11 @@ impl Facts {
         self.seen & fact as u16 != 0
     }
 
-    /// Was nothing said but the name of a host, once? So are most requests.
+    /// Was nothing said but the name of a host, once, and perhaps that the connection shall be kept,
+    /// which is the rule anyway? So are most requests.
     #[inline(always)]
-    pub const fn only_host(&self) -> bool {
-        self.seen == Fact::Host as u16 && self.broken.is_none()
+    pub const fn is_plain(&self) -> bool {
+        self.seen & !(Fact::KeepAlive as u16) == Fact::Host as u16 && self.broken.is_none()
     }
 
     #[inline(always)]

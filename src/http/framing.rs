@@ -36,26 +36,22 @@ pub struct Framing {
     pub te_trailers: bool,
 }
 
+impl Framing {
+    /// What [`decide`] comes to for HTTP/1.1 and [plain facts](Facts::is_plain).
+    pub const PLAIN: Self = Self {
+        body: Body::Empty,
+        persist: true,
+        expect_continue: false,
+        upgrade_websocket: false,
+        te_trailers: false,
+    };
+}
+
 /// Decides, from what was noted while the head was parsed.
 ///
 /// # Errors
 /// A rule of RFC 9110 or 9112 that the head breaks as a whole; see [`Error`].
-#[inline]
 pub fn decide(version: Version, facts: &Facts) -> Result<Framing, Error> {
-    if facts.only_host() && version == Version::Http11 {
-        // What the rules below come to.
-        return Ok(Framing {
-            body: Body::Empty,
-            persist: true,
-            expect_continue: false,
-            upgrade_websocket: false,
-            te_trailers: false,
-        });
-    }
-    decide_unusual(version, facts)
-}
-
-fn decide_unusual(version: Version, facts: &Facts) -> Result<Framing, Error> {
     if let Some(error) = facts.broken {
         return Err(error);
     }
@@ -148,6 +144,13 @@ mod tests {
 
     fn body_of(lines: &str) -> Result<Body, Error> {
         of("1.1", &format!("Host: h\r\n{lines}")).map(|framing| framing.body)
+    }
+
+    #[test]
+    fn plain_facts_come_to_plain_framing() {
+        for lines in ["Host: h\r\n", "Host: h\r\nConnection: keep-alive\r\nAccept: */*\r\n"] {
+            assert_eq!(of("1.1", lines), Ok(Framing::PLAIN));
+        }
     }
 
     // [9112-6.1-9] [9112-6.3-1] [9112-6.3-2] [9112-7.1-3]

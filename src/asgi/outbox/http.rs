@@ -86,7 +86,7 @@ impl HttpSide {
     }
 
     /// A whole response: start and body.
-    #[inline]
+    #[inline(always)]
     pub(super) fn whole(
         &mut self,
         status: u16,
@@ -117,6 +117,7 @@ impl HttpSide {
         self.whole_in_parts(status, headers, body, core, output, env)
     }
 
+    #[inline(never)]
     fn whole_in_parts(
         &mut self,
         status: u16,

@@ -186,13 +186,22 @@ impl<'a> Outbox<'a> {
     ///
     /// # Errors
     /// As [`Outbox::send`].
+    #[inline]
     pub fn respond(
         &mut self,
         status: u16,
         headers: &[Field<'_>],
         body: impl AsRef<[u8]>,
     ) -> Result<Flow, SendError> {
-        let body = body.as_ref();
+        self.respond_bytes(status, headers, body.as_ref())
+    }
+
+    fn respond_bytes(
+        &mut self,
+        status: u16,
+        headers: &[Field<'_>],
+        body: &[u8],
+    ) -> Result<Flow, SendError> {
         self.before_send()?;
         match &mut self.side {
             Side::Http(side) => {

@@ -21,9 +21,20 @@ use crate::http::{Error, Version};
 use crate::ws::extension::{self, Agreed, Deflate};
 use crate::ws::handshake;
 
+/// What a request asks for.
+struct Asked<'a> {
+    method: Cow<'a, str>,
+    path: Cow<'a, str>,
+    target: Target<'a>,
+    version: Version,
+    is_head: bool,
+    framing: Framing,
+}
+
 impl<H: Handler> Connection<H> {
     /// A head is complete: decides what it means, calls the application, tells the first event.
     /// Tells how many bytes of the body in `rest` were used with it.
+    #[inline(always)]
     pub(super) fn begin_exchange<A>(
         &mut self,
         app: &A,
@@ -37,14 +48,51 @@ impl<H: Handler> Connection<H> {
     {
         let head_bytes = &*head_bytes;
         let (method, raw_target) = (head.method.of(head_bytes), head.target.of(head_bytes));
+        self.core.number = self.core.number.wrapping_add(1);
+        if turn.observer.is_some() {
+            let (target, version) = (raw_target, head.version);
+            self.trace(turn, &Trace::RequestHead { method, target, version });
+        }
+        let is_plain = head.plain_path
+            && head.version == Version::Http11
+            && head.facts.is_plain()
+            && method == b"GET";
+        if !is_plain {
+            return self.begin_any(app, head, head_bytes, rest, turn);
+        }
+        // The short way for what most requests are: what `begin_any` comes to for them.
+        if let Some(role) = self.http() {
+            role.is_head = false;
+        }
+        let asked = Asked {
+            method: Cow::Borrowed("GET"),
+            path: target::plain_path(raw_target),
+            target: Target::Origin { path: raw_target, query: b"" },
+            version: Version::Http11,
+            is_head: false,
+            framing: Framing::PLAIN,
+        };
+        self.ask::<A, true>(app, asked, head_bytes, rest, turn)
+    }
+
+    /// As [`Connection::begin_exchange`], for any head.
+    #[inline(never)]
+    fn begin_any<A>(
+        &mut self,
+        app: &A,
+        head: &Head,
+        head_bytes: &[u8],
+        rest: &mut [u8],
+        turn: &mut Turn<'_>,
+    ) -> usize
+    where
+        A: App<Handler = H>,
+    {
+        let (method, raw_target) = (head.method.of(head_bytes), head.target.of(head_bytes));
         let version = head.version;
         let is_head = method == b"HEAD";
-        self.core.number = self.core.number.wrapping_add(1);
         if let Some(role) = self.http() {
             role.is_head = is_head;
-        }
-        if turn.observer.is_some() {
-            self.trace(turn, &Trace::RequestHead { method, target: raw_target, version });
         }
         let target = match head.plain_path {
             true if method != b"CONNECT" => Target::Origin { path: raw_target, query: b"" },
@@ -81,6 +129,31 @@ impl<H: Handler> Connection<H> {
             self.begin_websocket(app, method, version, &target, &framing, head_bytes, turn);
             return 0;
         }
+        let path = match head.plain_path {
+            true => target::plain_path(raw_target),
+            false => target::decode_path(target.path()),
+        };
+        let method = method_text(method);
+        let asked = Asked { method, path, target, version, is_head, framing };
+        self.ask::<A, false>(app, asked, head_bytes, rest, turn)
+    }
+
+    /// Calls the application with an http scope; tells the first event. It is compiled for a `PLAIN`
+    /// request, of which the framing is known, and for any other.
+    #[inline(always)]
+    fn ask<A, const PLAIN: bool>(
+        &mut self,
+        app: &A,
+        asked: Asked<'_>,
+        head_bytes: &[u8],
+        rest: &mut [u8],
+        turn: &mut Turn<'_>,
+    ) -> usize
+    where
+        A: App<Handler = H>,
+    {
+        let Asked { method, path, target, version, is_head, framing } = asked;
+        let framing = if PLAIN { Framing::PLAIN } else { framing };
         let request = Request {
             version,
             // [9110-9.1-1]
@@ -90,11 +163,6 @@ impl<H: Handler> Connection<H> {
                 && !(self.last_call && is_last(framing.body, rest)),
             te_trailers: framing.te_trailers,
         };
-        let path = match head.plain_path {
-            true => target::plain_path(raw_target),
-            false => target::decode_path(target.path()),
-        };
-        let method = method_text(method);
         let Self { role, room, ends, core, output, slot, generation, .. } = self;
         let Role::Http(role) = role else { return 0 };
         role.receiver.begin_body(framing.body);
