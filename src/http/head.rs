@@ -72,11 +72,12 @@ pub struct FieldSpan {
 }
 
 /// The versions we speak (RFC 9112 §2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// HTTP/1.0
     Http10,
     /// HTTP/1.1
+    #[default]
     Http11,
 }
 
@@ -91,7 +92,7 @@ impl Version {
 }
 
 /// A complete head. Its fields are in the list that was given to [`parse`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Head {
     /// The method, as sent.
     pub method: Span,
@@ -166,14 +167,29 @@ pub fn parse(
     fields: &mut Vec<FieldSpan>,
     limits: Limits,
 ) -> Result<Option<Head>, Error> {
+    let mut head = Head::default();
+    let complete = parse_into(bytes, progress, &mut head, fields, limits)?;
+    Ok(complete.then_some(head))
+}
+
+/// As [`parse`], into a head that is there. Tells whether it is complete; what is in it else means
+/// nothing.
+#[inline]
+pub fn parse_into(
+    bytes: &mut [u8],
+    progress: &mut Progress,
+    head: &mut Head,
+    fields: &mut Vec<FieldSpan>,
+    limits: Limits,
+) -> Result<bool, Error> {
     // What lies beyond the limit is not looked at: a line that ends there is not complete, and
     // `partial` says what that means.
     let within = bytes.len().min(limits.max_head);
     let bytes = &mut bytes[..within];
     if progress.searched == 0 {
-        parse_lines(bytes, progress, fields, limits)
+        parse_lines(bytes, progress, head, fields, limits)
     } else {
-        resume(bytes, progress, fields, limits)
+        resume(bytes, progress, head, fields, limits)
     }
 }
 
@@ -182,15 +198,16 @@ pub fn parse(
 fn resume(
     bytes: &mut [u8],
     progress: &mut Progress,
+    head: &mut Head,
     fields: &mut Vec<FieldSpan>,
     limits: Limits,
-) -> Result<Option<Head>, Error> {
+) -> Result<bool, Error> {
     // Search only what is new; without an end of line there is nothing to do.
     if memchr::memchr(b'\n', &bytes[progress.searched as usize..]).is_none() {
         return partial(bytes, progress, progress.line as usize, limits);
     }
     if progress.line == 0 {
-        return parse_lines(bytes, progress, fields, limits);
+        return parse_lines(bytes, progress, head, fields, limits);
     }
     let mut at = progress.line as usize;
     loop {
@@ -206,7 +223,7 @@ fn resume(
             // All lines are there: once more over the whole, for the positions.
             Line::Empty => {
                 *progress = Progress::default();
-                return parse_lines(bytes, progress, fields, limits);
+                return parse_lines(bytes, progress, head, fields, limits);
             }
         }
     }
@@ -215,13 +232,14 @@ fn resume(
 fn parse_lines(
     bytes: &mut [u8],
     progress: &mut Progress,
+    head: &mut Head,
     fields: &mut Vec<FieldSpan>,
     limits: Limits,
-) -> Result<Option<Head>, Error> {
+) -> Result<bool, Error> {
     fields.clear();
-    let Some(mut head) = request_line(bytes)? else {
+    if !request_line(bytes, head)? {
         return partial(bytes, progress, 0, limits);
-    };
+    }
     // RFC 9110 §7.2: a client should send it first.
     if limits.max_fields > 0
         && let Some(end) = usual_host_line(&mut bytes[head.len..])
@@ -252,7 +270,7 @@ fn parse_lines(
             Line::Empty => {
                 // [9110-5.3-2]
                 head.len += 2;
-                return Ok(Some(head));
+                return Ok(true);
             }
             Line::Partial => {
                 progress.fields = fields.len() as u16;
@@ -300,7 +318,7 @@ fn partial(
     progress: &mut Progress,
     line: usize,
     limits: Limits,
-) -> Result<Option<Head>, Error> {
+) -> Result<bool, Error> {
     // [9110-2.3-1]
     if bytes.len() >= limits.max_head {
         // [9112-3-2] [9110-5.4-1]
@@ -308,7 +326,7 @@ fn partial(
     }
     progress.line = line as u32;
     progress.searched = bytes.len() as u32;
-    Ok(None)
+    Ok(false)
 }
 
 /// Reports `error` for the line at the beginning of `bytes`, but only once it is complete: then it
@@ -323,9 +341,9 @@ const HTTP_1_0: u64 = u64::from_le_bytes(*b"HTTP/1.0");
 
 /// RFC 9112 §3: `request-line = method SP request-target SP HTTP-version`.
 ///
-/// Gives the head so far, its length being that of this line; `None` if the line is not complete.
+/// Makes the head so far, its length being that of this line; tells whether the line is complete.
 #[inline(always)]
-fn request_line(bytes: &[u8]) -> Result<Option<Head>, Error> {
+fn request_line(bytes: &[u8], head: &mut Head) -> Result<bool, Error> {
     // RFC 9110 §9.1: the method is a token, and case-sensitive.
     // [9112-2.2-1]
     let method_end = if bytes.first_chunk() == Some(b"GET ") {
@@ -333,11 +351,11 @@ fn request_line(bytes: &[u8]) -> Result<Option<Head>, Error> {
     } else {
         match bytes.iter().position(|&byte| !ascii::is_tchar(byte)) {
             Some(end) => end,
-            None => return Ok(None),
+            None => return Ok(false),
         }
     };
     if bytes[method_end] != b' ' || method_end == 0 {
-        return no_method(bytes).map_or(Ok(None), Err);
+        return no_method(bytes).map_or(Ok(false), Err);
     }
     // RFC 9112 §3: exactly one space. More lenient parsers take several, and disagree about
     // what the target is.
@@ -349,10 +367,10 @@ fn request_line(bytes: &[u8]) -> Result<Option<Head>, Error> {
         plain_path = false;
         target_end = ascii::visible_end(bytes, target_end);
     }
-    let Some(&after) = bytes.get(target_end) else { return Ok(None) };
+    let Some(&after) = bytes.get(target_end) else { return Ok(false) };
     if after != b' ' || target_end == target {
         let error = if after >= 0x80 { Error::Target } else { Error::RequestLine };
-        return complain(bytes, error).map_or(Ok(None), Err);
+        return complain(bytes, error).map_or(Ok(false), Err);
     }
     let rest = &bytes[target_end + 1..];
     let version = match rest.split_first_chunk::<8>() {
@@ -361,19 +379,20 @@ fn request_line(bytes: &[u8]) -> Result<Option<Head>, Error> {
             match u64::from_le_bytes(*version) {
                 HTTP_1_1 => Version::Http11,
                 HTTP_1_0 => Version::Http10,
-                _ => return unusual_version(rest).map_or(Ok(None), Err),
+                _ => return unusual_version(rest).map_or(Ok(false), Err),
             }
         }
-        _ => return unusual_version(rest).map_or(Ok(None), Err),
+        _ => return unusual_version(rest).map_or(Ok(false), Err),
     };
-    Ok(Some(Head {
+    *head = Head {
         method: Span::new(0, method_end),
         target: Span::new(target, target_end),
         version,
         len: target_end + 11,
         plain_path,
         facts: Facts::default(),
-    }))
+    };
+    Ok(true)
 }
 
 /// A request line that does not begin with a method.

@@ -23,8 +23,8 @@ use crate::ws::handshake;
 
 /// What a request asks for.
 struct Asked<'a> {
-    method: Cow<'a, str>,
-    path: Cow<'a, str>,
+    method: &'a str,
+    path: &'a str,
     target: Target<'a>,
     version: Version,
     is_head: bool,
@@ -64,9 +64,10 @@ impl<H: Handler> Connection<H> {
         if let Some(role) = self.http() {
             role.is_head = false;
         }
+        let path = target::plain_path(raw_target);
         let asked = Asked {
-            method: Cow::Borrowed("GET"),
-            path: target::plain_path(raw_target),
+            method: "GET",
+            path: &path,
             target: Target::Origin { path: raw_target, query: b"" },
             version: Version::Http11,
             is_head: false,
@@ -134,6 +135,7 @@ impl<H: Handler> Connection<H> {
             false => target::decode_path(target.path()),
         };
         let method = method_text(method);
+        let (method, path) = (&*method, &*path);
         let asked = Asked { method, path, target, version, is_head, framing };
         self.ask::<A, false>(app, asked, head_bytes, rest, turn)
     }
@@ -175,9 +177,9 @@ impl<H: Handler> Connection<H> {
         let outcome = call::guarded(|| {
             handler = app.call(&Scope::Http(HttpScope {
                 http_version: version.as_str(),
-                method: &method,
+                method,
                 scheme: if SECURE { "https" } else { "http" },
-                path: &path,
+                path,
                 raw_path: target.path(),
                 query_string: target.query(),
                 root_path: "",

@@ -14,7 +14,7 @@ use crate::asgi::{App, Config, Event, Handler};
 use crate::bytes::moment::Moment;
 use crate::http::Error;
 use crate::http::cycle::{Cycle, Step};
-use crate::http::head;
+use crate::http::head::{self, Head};
 use crate::http::receiver::{HeadStep, Receiver};
 use crate::http::sender::Request;
 
@@ -224,8 +224,9 @@ impl<H: Handler> Connection<H> {
         }
         let config = &turn.env.round.config;
         let limits = head::Limits { max_head: config.max_head, max_fields: config.max_fields };
-        match role.receiver.head(bytes, &mut turn.env.kit.fields, limits) {
-            Ok(HeadStep::Head(head)) => {
+        let mut head = Head::default();
+        match role.receiver.head(bytes, &mut head, &mut turn.env.kit.fields, limits) {
+            Ok(HeadStep::Head) => {
                 let (head_bytes, rest) = bytes.split_at_mut(head.len);
                 head.len + self.begin_exchange(app, &head, head_bytes, rest, turn)
             }

@@ -161,7 +161,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The response is complete to its last byte.
-    #[inline]
+    #[inline(never)]
     pub(super) fn finish_response(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let Some(exchange) = &mut role.exchange else { return };
@@ -180,7 +180,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The exchange has ended with this response: what comes next on the connection?
-    #[inline]
+    #[inline(always)]
     pub(super) fn end_exchange(&mut self, response: &Ended, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let Ended { status, persists, short, was_last } = *response;
