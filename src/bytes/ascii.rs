@@ -228,6 +228,28 @@ fn lower_bytes(bytes: &mut [u8], mut at: usize) -> usize {
     at
 }
 
+/// Are these the same bytes? For short slices: without the preparation that pays for long ones.
+#[inline(always)]
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let (Some(a_end), Some(b_end)) = (a.last_chunk::<8>(), b.last_chunk::<8>()) else {
+        return a == b;
+    };
+    let (mut a, mut b) = (a, b);
+    while let (Some((first, a_rest)), Some((second, b_rest))) =
+        (a.split_first_chunk::<8>(), b.split_first_chunk::<8>())
+    {
+        if first != second {
+            return false;
+        }
+        (a, b) = (a_rest, b_rest);
+    }
+    // What is left, and some bytes before it.
+    a_end == b_end
+}
+
 /// The position of this byte, for short slices: without the preparation that pays for long ones.
 #[inline]
 pub fn position(bytes: &[u8], byte: u8) -> Option<usize> {
@@ -371,6 +393,20 @@ mod tests {
                         );
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_are_the_same_and_no_others() {
+        for len in 0..40 {
+            let bytes: Vec<u8> = (0..len).collect();
+            assert!(same(&bytes, &bytes.clone()));
+            assert!(!same(&bytes, &[&bytes[..], b"x"].concat()));
+            for at in 0..usize::from(len) {
+                let mut other = bytes.clone();
+                other[at] ^= 1;
+                assert!(!same(&bytes, &other));
             }
         }
     }

@@ -316,7 +316,7 @@ impl Output {
     }
 
     /// Borrows the worker's scratch buffer for this turn if the connection has none of its own.
-    #[inline]
+    #[inline(always)]
     pub fn lend(&mut self, scratch: &mut Vec<u8>) {
         if self.owned.capacity() == 0 && !self.lent {
             std::mem::swap(&mut self.owned, scratch);
@@ -391,7 +391,7 @@ impl Output {
     }
 
     /// Forgets the first `taken` bytes of what waits: they left.
-    #[inline]
+    #[inline(always)]
     fn consume(&mut self, taken: usize) {
         self.written += taken as u64;
         if self.shared.is_none() && self.sent + taken == self.owned.len() {
@@ -401,7 +401,6 @@ impl Output {
                 frames.end = self.written;
             }
         } else {
-            self.walk_frames(taken);
             self.consume_part(taken);
         }
     }
@@ -439,7 +438,9 @@ impl Output {
         self.owned.get(at + offset.checked_sub(passed)?..).filter(|rest| !rest.is_empty())
     }
 
+    #[inline(never)]
     fn consume_part(&mut self, mut taken: usize) {
+        self.walk_frames(taken);
         if let Some(shared) = &mut self.shared {
             while let Some(segment) = shared.segments.front_mut() {
                 let owned = (segment.before - self.sent).min(taken);

@@ -33,7 +33,7 @@ impl Failure {
 ///
 /// `AssertUnwindSafe`: what the closure touched is thrown away (the handler) or put right by the
 /// caller (output, effects).
-#[inline(always)]
+#[inline]
 pub(crate) fn guarded<R>(part: impl FnOnce() -> R) -> Result<R, Failure> {
     catch_unwind(AssertUnwindSafe(part)).map_err(|payload| {
         // A payload whose drop panics must not take the worker along.

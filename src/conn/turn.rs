@@ -25,7 +25,7 @@ impl<H> Loan<H> {
 
 impl<H: Handler> Connection<H> {
     /// The connection borrows for this turn what it does not have for itself.
-    #[inline]
+    #[inline(always)]
     pub fn begin_turn(&mut self, loan: &mut Loan<H>) {
         self.output.lend(&mut loan.output);
         self.room = loan.room.take();

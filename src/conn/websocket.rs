@@ -260,6 +260,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Uses bytes as frames until they are used up or the application must answer first.
+    #[inline(never)]
     pub(super) fn pump_websocket(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
         let limits = limits(&turn.env.round.config);
         let mut used = self.tell_whole_messages(bytes, turn);

@@ -251,6 +251,11 @@ fn parse_lines(
             value: Span::new(line + 6, line + end),
         });
         head.len += end + 2;
+        // For the smallest of heads the loop would be only a preparation.
+        if bytes[head.len..].first_chunk() == Some(b"\r\n") {
+            head.len += 2;
+            return Ok(true);
+        }
     }
     loop {
         let line = head.len;

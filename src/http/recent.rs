@@ -11,6 +11,7 @@
 
 use super::date::Prefab;
 use super::sender::{Field, write_length_and_empty_line};
+use crate::bytes::ascii;
 
 /// Lines longer than this together are not kept (bytes).
 const LARGEST: usize = 1024;
@@ -74,7 +75,11 @@ impl Recent {
                 return None;
             }
             // name ": " value CRLF
-            let after = rest.strip_prefix(name)?.get(2..)?.strip_prefix(value)?;
+            let (kept, after) = rest.split_at_checked(name.len())?;
+            let (kept_value, after) = after.get(2..)?.split_at_checked(value.len())?;
+            if !ascii::same(kept, name) || !ascii::same(kept_value, value) {
+                return None;
+            }
             rest = after.get(2..)?;
         }
         if self.second != Some(prefab.second()) {

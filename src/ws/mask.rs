@@ -94,8 +94,9 @@ pub fn copy(from: &[u8], to: &mut [u8], key: [u8; 4]) {
 /// The key twice, as a number that has it in this order in memory.
 #[inline]
 fn doubled(key: [u8; 4]) -> u64 {
-    let [a, b, c, d] = key;
-    u64::from_ne_bytes([a, b, c, d, a, b, c, d])
+    // The same in either byte order.
+    let word = u64::from(u32::from_ne_bytes(key));
+    word | word << 32
 }
 
 /// The key for what follows `len` bytes: a payload that arrives in pieces goes on in the middle

@@ -250,6 +250,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Takes a piece of the body and tells it.
+    #[inline(never)]
     fn receive_body(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
         if !self.may_proceed(1, turn) {
             return 0;
@@ -280,6 +281,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The response is complete; takes what is left of the body and drops it.
+    #[inline(never)]
     fn drain_body(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
         if !self.may_proceed(1, turn) {
             return 0;
