@@ -149,11 +149,13 @@ fn padded(bytes: &[u8]) -> Sixteen {
 }
 
 /// Where a host at the beginning of `bytes` ends, as they nearly always are: a name or an IPv4
-/// address, perhaps with a port, of at most fifteen bytes. What ends it stands there, too. `None` for
-/// any other, and where there are fewer than sixteen bytes.
+/// address, perhaps with a port, of at most fifteen bytes. `None` for any other.
 #[inline(always)]
 pub fn usual_host_end(bytes: &[u8]) -> Option<usize> {
-    let window = Sixteen::of(bytes.first_chunk()?);
+    let window = match bytes.first_chunk() {
+        Some(window) => Sixteen::of(window),
+        None => padded(bytes),
+    };
     let mut others = usual_in_name(window) ^ ALL;
     let end = first(others | 1 << 16);
     if bytes.get(end) == Some(&b':') {
@@ -187,10 +189,10 @@ fn is_usual_long_host(bytes: &[u8]) -> bool {
     }
 }
 
-/// Turns a token at the beginning of `bytes` into lower case, in place; tells where it ends: the
-/// position of the first byte that is no `tchar`.
+/// Turns the name of a field at the beginning of `bytes` into lower case, in place; tells where its
+/// colon stands. `None` if it does not begin with a token and a colon; see [`token_end`] then.
 #[inline(always)]
-pub fn lower_token(bytes: &mut [u8]) -> usize {
+pub fn lower_name(bytes: &mut [u8]) -> Option<usize> {
     /// The bit of lower case, and no bit.
     static BITS: [u8; 32] = {
         let mut bits = [0; 32];
@@ -208,15 +210,18 @@ pub fn lower_token(bytes: &mut [u8]) -> usize {
         at += usual;
         if usual < 16 {
             // What ends a name nearly always.
-            let colon = window[usual] == b':';
-            return if colon { at } else { lower_bytes(bytes, at) };
+            if window[usual] == b':' && at > 0 {
+                return Some(at);
+            }
+            break;
         }
     }
     lower_bytes(bytes, at)
 }
 
-/// As [`lower_token`], byte by byte, from `at` on.
-fn lower_bytes(bytes: &mut [u8], mut at: usize) -> usize {
+/// As [`lower_name`], byte by byte, from `at` on.
+#[inline(never)]
+fn lower_bytes(bytes: &mut [u8], mut at: usize) -> Option<usize> {
     while let Some(byte) = bytes.get_mut(at) {
         let lower = TCHAR_LOWER[usize::from(*byte)];
         if lower == 0 {
@@ -225,7 +230,12 @@ fn lower_bytes(bytes: &mut [u8], mut at: usize) -> usize {
         *byte = lower;
         at += 1;
     }
-    at
+    (bytes.get(at) == Some(&b':') && at > 0).then_some(at)
+}
+
+/// The position of the first byte that is no `tchar`.
+pub fn token_end(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| !is_tchar(byte)).unwrap_or(bytes.len())
 }
 
 /// Are these the same bytes? For short slices: without the preparation that pays for long ones.
@@ -269,6 +279,9 @@ pub fn position(bytes: &[u8], byte: u8) -> Option<usize> {
 #[inline(always)]
 pub fn field_value_end(bytes: &[u8], from: usize) -> usize {
     let at = end_of(bytes, from, |window| window.within(b' ', b'~').bits());
+    if bytes[at..].first_chunk() == Some(b"\r\n") {
+        return at;
+    }
     match bytes.get(at) {
         Some(b'\t' | 0x80..) => unusual_value_end(bytes, at),
         _ => at,
@@ -448,7 +461,8 @@ mod tests {
         assert_eq!(usual_host_end(b"sixteen-bytes...\r\n"), None);
         assert_eq!(usual_host_end(b"sixteen-byte:123\r\n"), None);
         assert_eq!(usual_host_end(b"fifteen-bytes..:\r\n"), None);
-        assert_eq!(usual_host_end(b"too few\r\n\r\n"), None);
+        assert_eq!(usual_host_end(b"too-few\r\n\r\n"), Some(7));
+        assert_eq!(usual_host_end(b"h"), Some(1));
         assert!(is_usual_host(b"") && is_usual_host(b":") && is_usual_host(b"a:"));
     }
 
@@ -501,7 +515,10 @@ mod tests {
                     assert_eq!(is_token(&bytes), token, "{byte:#x} at {place}");
                     bytes[34] = b':';
                     let mut twin = bytes;
-                    assert_eq!(lower_token(&mut bytes), plain(&mut twin), "{byte:#x} at {place}");
+                    let end = plain(&mut twin);
+                    let colon = (twin.get(end) == Some(&b':') && end > 0).then_some(end);
+                    assert_eq!(lower_name(&mut bytes), colon, "{byte:#x} at {place}");
+                    assert_eq!(token_end(&bytes), end, "{byte:#x} at {place}");
                     assert_eq!(bytes, twin, "{byte:#x} at {place}");
                     assert_eq!(position(&bytes, byte), bytes.iter().position(|&b| b == byte));
                 }

@@ -442,11 +442,10 @@ fn field_line(bytes: &mut [u8]) -> Result<Line<'_>, Error> {
     if bytes.first_chunk() == Some(b"\r\n") {
         return Ok(Line::Empty);
     }
-    let colon = ascii::lower_token(bytes);
+    let Some(colon) = ascii::lower_name(bytes) else {
+        return mistaken_line(bytes, ascii::token_end(bytes)).map_or(Ok(Line::Partial), Err);
+    };
     let bytes = &*bytes;
-    if bytes.get(colon) != Some(&b':') || colon == 0 {
-        return mistaken_line(bytes, colon).map_or(Ok(Line::Partial), Err);
-    }
     let end = ascii::field_value_end(bytes, colon + 1);
     let (line, after) = bytes.split_at(end);
     if after.first_chunk::<2>() != Some(b"\r\n") {
@@ -456,13 +455,13 @@ fn field_line(bytes: &mut [u8]) -> Result<Line<'_>, Error> {
     // were let through, only space and tab are as low as that.
     // [9110-5.5-1]
     let mut value = &line[colon + 1..];
-    while let [0..=b' ', rest @ ..] = value {
+    if let [b' ', rest @ ..] = value {
         value = rest;
     }
-    let value_at = end - value.len();
-    while let [rest @ .., 0..=b' '] = value {
-        value = rest;
+    if let [0..=b' ', ..] | [.., 0..=b' '] = value {
+        value = ascii::trim_ows(value);
     }
+    let value_at = value.as_ptr() as usize - bytes.as_ptr() as usize;
     Ok(Line::Field { name: &line[..colon], value, value_at, next: end + 2 })
 }
 
