@@ -95,8 +95,8 @@ impl Gather {
         self.bytes.len() - self.start - self.filled
     }
 
-    /// Grows at once to `n` bytes in all, of which those that nothing is written to cost nothing: the
-    /// system brings in pages of zeros when they are touched. For what would grow again and again:
+    /// Grows at once to `n` bytes in all, so many that they come from the system: then those that
+    /// nothing is written to cost nothing. For what would grow again and again:
     /// then the old memory and the new one would be there at the same time, and the allocator keeps
     /// what it is given back in pieces of a middle size.
     #[cold]

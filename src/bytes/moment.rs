@@ -2,8 +2,8 @@
 //!
 //! A connection at rest is little more than its deadlines, and `std::time::Instant` takes sixteen
 //! bytes for each. A [`Moment`] counts nanoseconds from the beginning of its clock, which is what
-//! whoever reads the clock likes: a worker takes its own start. It lasts for 584 years, and what
-//! would be later than that is its last moment: far enough away to be never.
+//! whoever reads the clock likes: a worker takes its own start. It lasts for 584 years, and a
+//! duration above 146 counts as 146: far enough away to be never.
 
 use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign};
@@ -33,10 +33,13 @@ impl Moment {
     }
 }
 
-/// At most as many as there are in 584 years.
+/// A duration in nanoseconds; a longer one than 146 years counts as so many. Then a sum with a
+/// moment of any clock that runs can be undone.
 #[inline]
 fn nanoseconds(time: Duration) -> u64 {
-    time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
+    let nanoseconds =
+        time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()));
+    nanoseconds.min(u64::MAX / 4)
 }
 
 impl Add<Duration> for Moment {
@@ -72,10 +75,12 @@ mod tests {
         assert_eq!(later.before(second), Some(begin + Duration::from_nanos(5)));
         assert_eq!(begin.before(second), None);
 
-        let never = begin + Duration::MAX;
-        assert_eq!(never, later + Duration::MAX);
-        assert_eq!(never.before(Duration::MAX), None);
-        assert!(never.since(begin) > Duration::from_secs(15_000_000_000));
+        let never = later + Duration::MAX;
+        assert_eq!(never.before(Duration::MAX), Some(later));
+        assert_eq!(begin.before(Duration::MAX), None);
+        let last = never + Duration::MAX + Duration::MAX + Duration::MAX;
+        assert_eq!(last + second, last, "the last moment");
+        assert!(never.since(begin) > Duration::from_secs(4_000_000_000));
         assert_eq!(size_of::<Option<Moment>>(), 8);
     }
 }

@@ -257,7 +257,6 @@ impl Output {
         // The frame whose header is last in the queue and whose payload this is: its end is
         // known from its header, which must be read before it goes.
         self.written += of_queue as u64;
-        self.walk_frames(of_queue);
         self.consume_part(of_queue);
         let of_payload = taken - of_queue;
         self.written += of_payload as u64;
@@ -438,6 +437,7 @@ impl Output {
         self.owned.get(at + offset.checked_sub(passed)?..).filter(|rest| !rest.is_empty())
     }
 
+    /// As [`Output::consume`], wherever the queue stands; the bytes are counted already.
     #[inline(never)]
     fn consume_part(&mut self, mut taken: usize) {
         self.walk_frames(taken);

@@ -182,6 +182,9 @@ impl Inflater {
 
 /// What inflates to more than this gets room for all that it may become (bytes) ...
 const LARGE: usize = 256 * 1024;
+/// ... if that is at least this much: smaller rooms the allocator may have in stock (the C library on
+/// Linux: up to 32 MiB), and would write zeros to all of them ...
+const RESERVED_FROM: usize = 33 * 1024 * 1024;
 /// ... up to this, from where on it grows like others.
 const LARGEST: usize = 64 * 1024 * 1024 + 1;
 
@@ -196,7 +199,7 @@ fn inflate_part(
         // One byte above the limit is asked for: it tells what fits exactly from what does not.
         // The buffer is the worker's own and stays: there is no other to take its place.
         let most = limit.saturating_add(1) - plain.len();
-        if plain.len() >= LARGE {
+        if plain.len() >= LARGE && limit >= RESERVED_FROM {
             plain.reserve(limit.saturating_add(1).min(LARGEST));
         }
         let room = plain.spare(Rest::last(most), &mut Pool::default());
