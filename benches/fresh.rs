@@ -6,7 +6,9 @@
 //! 2,000 further connections, by `strace` if it is there), and what the server holds before and
 //! after: descriptors and memory, which must not grow. Linux: it reads `/proc`.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod again;
+
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -155,17 +157,7 @@ fn traced(process: &Child, what: impl FnOnce()) -> Option<Vec<(String, f64)>> {
 }
 
 fn measure(count: usize) {
-    let itself = std::env::current_exe().expect("it runs");
-    let mut server = Command::new(itself)
-        .arg("serve")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it can be run again");
-    let mut address = String::new();
-    BufReader::new(server.stdout.take().expect("it is piped"))
-        .read_line(&mut address)
-        .expect("the server tells its address");
-    let address = address.trim().parse().expect("an address");
+    let (mut server, address) = again::serve(&["serve"]);
     let (mut addresses, idle) = (0, held(&server).descriptors);
 
     for (by, name) in [(By::Server, "the server"), (By::Client, "the client")] {

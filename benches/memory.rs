@@ -9,9 +9,11 @@
 #[path = "../tests/rig/mod.rs"]
 mod rig;
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod again;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use flate2::{Compress, Compression, FlushCompress};
@@ -68,16 +70,7 @@ fn read_frame(stream: &mut TcpStream) {
 }
 
 fn measure(setting: &str, count: usize) {
-    let itself = std::env::current_exe().expect("it runs");
-    let mut server = Command::new(itself)
-        .args(["serve", setting])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it can be run again");
-    let mut address = String::new();
-    BufReader::new(server.stdout.take().expect("it is piped"))
-        .read_line(&mut address)
-        .expect("the server tells its address");
+    let (mut server, address) = again::serve(&["serve", setting]);
 
     let text: String = (0..)
         .flat_map(|i: u32| format!("{{\"id\":{i}}},").into_bytes())
@@ -100,7 +93,7 @@ fn measure(setting: &str, count: usize) {
     let before = resident(&server);
     let mut streams: Vec<TcpStream> = (0..count)
         .map(|_| {
-            let mut stream = TcpStream::connect(address.trim()).expect("the server takes it");
+            let mut stream = TcpStream::connect(address).expect("the server takes it");
             stream.write_all(&request).expect("the server takes it");
             read_head(&mut stream);
             stream

@@ -6,19 +6,13 @@ fail() {
     exit 1
 }
 
+. tests/packages.sh
 missing=()
 command -v python3 >/dev/null || missing+=(python3)
 command -v valgrind >/dev/null || missing+=(valgrind)
 command -v strace >/dev/null || missing+=(strace)
 command -v addr2line >/dev/null || missing+=(binutils)
-if ((${#missing[@]})); then
-    command -v apt-get >/dev/null || fail "missing: ${missing[*]}; there is no apt-get to install them"
-    [ "$(id -u)" = 0 ] || fail "missing: ${missing[*]}; run this as root once, or install them"
-    echo "installing ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq || fail "apt-get update failed"
-    apt-get install -qq -y --no-install-recommends "${missing[@]}" || fail "cannot install ${missing[*]}"
-fi
+install_missing
 command -v cargo >/dev/null || fail "cargo is missing: install Rust, 1.88 or later"
 
 # Valgrind knows the C library's functions by their debug symbols and does not start without.

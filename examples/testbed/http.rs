@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use oneport::{AppError, Event, Field, Flow, HttpScope, Outbox, Scope, SendEvent};
+use oneport::{AppError, Event, Field, Flow, HttpScope, Outbox, Scope, SendError, SendEvent};
 use serde_json::json;
 
 use oneport::http::target::query_value;
@@ -13,6 +13,9 @@ use crate::shared::{SHARED, Started, files, query_number, record, scope_json};
 const TEXT: Field<'static> = (b"content-type", b"text/plain");
 const JSON: Field<'static> = (b"content-type", b"application/json");
 const HTML: Field<'static> = (b"content-type", b"text/html; charset=utf-8");
+
+/// The page by which servers are compared.
+const PLAINTEXT: &str = "/plaintext";
 
 /// Paths that only speak WebSocket.
 const WEBSOCKET_PATHS: [&str; 9] = [
@@ -60,7 +63,7 @@ pub(crate) struct Echo {
 /// Is it this page, without a query?
 #[inline]
 pub(crate) fn is_plaintext(scope: &HttpScope<'_>) -> bool {
-    scope.path == "/plaintext" && scope.method == "GET" && scope.query_string.is_empty()
+    scope.path == PLAINTEXT && scope.method == "GET" && scope.query_string.is_empty()
 }
 
 /// Answers the events of `GET /plaintext`.
@@ -68,19 +71,24 @@ pub(crate) fn is_plaintext(scope: &HttpScope<'_>) -> bool {
 pub(crate) fn plaintext(event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
     match event {
         Event::HttpRequest { more_body: false, .. } => {
-            out.respond(200, &[TEXT], b"Hello, World!")?;
+            hello(out)?;
         }
-        Event::HttpDisconnect => record("/plaintext", "", "http.disconnect", None, ""),
+        Event::HttpDisconnect => record(PLAINTEXT, "", "http.disconnect", None, ""),
         _ => {}
     }
     Ok(())
+}
+
+#[inline]
+fn hello(out: &mut Outbox<'_>) -> Result<Flow, SendError> {
+    out.respond(200, &[TEXT], b"Hello, World!")
 }
 
 /// Chooses the page.
 pub(crate) fn route(scope: &HttpScope<'_>) -> Page {
     let query = scope.query_string;
     let page = match scope.path {
-        "/plaintext" => Page::Plaintext,
+        PLAINTEXT => Page::Plaintext,
         "/" => Page::Index,
         "/json" => Page::Json,
         "/echo" => return route_echo(scope),
@@ -140,7 +148,7 @@ impl Page {
     /// The path, where a visit costs no allocation.
     pub(crate) fn known_path(&self) -> Option<&'static str> {
         match self {
-            Page::Plaintext => Some("/plaintext"),
+            Page::Plaintext => Some(PLAINTEXT),
             Page::Echo(_) => Some("/echo"),
             _ => None,
         }
@@ -168,7 +176,7 @@ impl Page {
     /// The request is complete.
     fn answer(&mut self, out: &mut Outbox<'_>) -> Result<(), AppError> {
         match self {
-            Page::Plaintext => out.respond(200, &[TEXT], b"Hello, World!")?,
+            Page::Plaintext => hello(out)?,
             Page::Index => out.respond(200, &[HTML], include_bytes!("index.html"))?,
             Page::Json => out.respond(200, &[JSON], br#"{"message":"Hello, World!"}"#)?,
             Page::Stream { left, size, begun } => return stream(left, *size, begun, out),

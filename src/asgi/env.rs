@@ -43,7 +43,7 @@ pub struct Kit {
     pub deflate: Engines,
     /// A list for the fields of a head, used again and again.
     pub fields: Vec<FieldSpan>,
-    /// The fields of the last response.
+    /// The head of the last response.
     pub recent: Recent,
     /// What is to be done to *other* connections, after the callback has returned.
     pub effects: Vec<Effect>,

@@ -169,16 +169,11 @@ pub fn usual_host_end(bytes: &[u8]) -> Option<usize> {
 /// nothing? See RFC 3986 §3.2.2 for all that a host can be.
 #[inline(always)]
 pub fn is_usual_host(bytes: &[u8]) -> bool {
-    if bytes.len() > 16 {
-        return is_usual_long_host(bytes);
+    if bytes.len() < 16 {
+        usual_host_end(bytes) == Some(bytes.len())
+    } else {
+        is_usual_long_host(bytes)
     }
-    let window = padded(bytes);
-    let end = first(usual_in_name(window) ^ ALL | 1 << 16);
-    if bytes.get(end) != Some(&b':') {
-        return end == bytes.len();
-    }
-    let port = (1 << bytes.len()) - (2 << end);
-    window.within(b'0', b'9').bits() & port == port
 }
 
 fn is_usual_long_host(bytes: &[u8]) -> bool {

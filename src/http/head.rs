@@ -257,11 +257,30 @@ fn parse_lines(
             return Ok(true);
         }
     }
+    let Head { len, facts, .. } = head;
+    if field_lines(bytes, len, fields, limits, |name, value| facts.note(name, value))? {
+        return Ok(true);
+    }
+    progress.fields = fields.len() as u16;
+    partial(bytes, progress, head.len, limits)
+}
+
+/// Parses field lines from `at` to the empty line, behind which `at` is then, and tells each to
+/// `note`. False: the line at `at` is not complete. This is the part that requests and responses
+/// have in common.
+#[inline(always)]
+fn field_lines(
+    bytes: &mut [u8],
+    at: &mut usize,
+    fields: &mut Vec<FieldSpan>,
+    limits: Limits,
+    mut note: impl FnMut(&[u8], &[u8]),
+) -> Result<bool, Error> {
     loop {
-        let line = head.len;
+        let line = *at;
         match field_line(&mut bytes[line..])? {
             Line::Field { name, value, value_at, next } => {
-                head.facts.note(name, value);
+                note(name, value);
                 let value_at = line + value_at;
                 fields.push(FieldSpan {
                     name: Span::new(line, line + name.len()),
@@ -270,23 +289,20 @@ fn parse_lines(
                 if fields.len() > limits.max_fields {
                     return Err(Error::TooManyFields);
                 }
-                head.len += next;
+                *at += next;
             }
             Line::Empty => {
                 // [9110-5.3-2]
-                head.len += 2;
+                *at += 2;
                 return Ok(true);
             }
-            Line::Partial => {
-                progress.fields = fields.len() as u16;
-                return partial(bytes, progress, line, limits);
-            }
+            Line::Partial => return Ok(false),
         }
     }
 }
 
-/// Parses field lines from `at` to the empty line, and tells where the head ends; `Ok(None)`: not
-/// complete. This is the part that requests and responses have in common.
+/// Parses the field lines of a response, from `at` on, and tells where the head ends; `Ok(None)`: not
+/// complete.
 pub(super) fn parse_fields(
     bytes: &mut [u8],
     mut at: usize,
@@ -296,23 +312,10 @@ pub(super) fn parse_fields(
     fields.clear();
     let full = bytes.len() >= limits.max_head;
     let within = bytes.len().min(limits.max_head);
-    let bytes = &mut bytes[..within];
-    loop {
-        match field_line(&mut bytes[at..])? {
-            Line::Field { name, value, value_at, next } => {
-                fields.push(FieldSpan {
-                    name: Span::new(at, at + name.len()),
-                    value: Span::new(at + value_at, at + value_at + value.len()),
-                });
-                if fields.len() > limits.max_fields {
-                    return Err(Error::TooManyFields);
-                }
-                at += next;
-            }
-            Line::Empty => return Ok(Some(at + 2)),
-            Line::Partial if full => return Err(Error::HeadTooLarge),
-            Line::Partial => return Ok(None),
-        }
+    match field_lines(&mut bytes[..within], &mut at, fields, limits, |_, _| {})? {
+        true => Ok(Some(at)),
+        false if full => Err(Error::HeadTooLarge),
+        false => Ok(None),
     }
 }
 

@@ -28,6 +28,9 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4]) {
     let word = u32::from_ne_bytes(key);
     let double = doubled(key);
     let mut rest = bytes;
+    if rest.len() >= LONG {
+        return apply_long(rest, key);
+    }
     if rest.len() >= 32 {
         rest = apply_wide(rest, double);
     }
@@ -54,11 +57,6 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4]) {
 /// Masks all whole pieces of 32 bytes and gives back the rest.
 #[inline(never)]
 fn apply_wide(bytes: &mut [u8], double: u64) -> &mut [u8] {
-    if bytes.len() >= LONG {
-        let [a, b, c, d, ..] = double.to_ne_bytes();
-        apply_long(bytes, [a, b, c, d]);
-        return &mut [];
-    }
     let mut wide = [0u8; 32];
     for part in wide.chunks_exact_mut(8) {
         part.copy_from_slice(&double.to_ne_bytes());
@@ -76,6 +74,7 @@ fn apply_wide(bytes: &mut [u8], double: u64) -> &mut [u8] {
 /// has, written where no two of them share a line of the cache.
 const LONG: usize = 4096;
 
+#[inline(never)]
 fn apply_long(bytes: &mut [u8], key: [u8; 4]) {
     let before = bytes.as_ptr().align_offset(64);
     if before >= 64 {

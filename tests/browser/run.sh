@@ -17,18 +17,13 @@ fail() {
     exit 1
 }
 
+. tests/packages.sh
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 command -v chromedriver >/dev/null || missing+=(chromium-driver)
 # Debian has venv in a package of its own, without which `python3 -m venv` fails halfway.
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
-if ((${#missing[@]})); then
-    command -v apt-get >/dev/null || fail "missing: ${missing[*]}; there is no apt-get to install them"
-    [ "$(id -u)" = 0 ] || fail "missing: ${missing[*]}; run this as root once, or install them"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -q || fail "apt-get update failed"
-    apt-get install -q -y --no-install-recommends "${missing[@]}" || fail "cannot install ${missing[*]}"
-fi
+install_missing
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust, 1.88 or later"
 cargo build --release --example chat --example testbed || fail "the examples do not build"

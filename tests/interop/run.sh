@@ -23,6 +23,7 @@ here=$PWD/tests/interop
 # Where Debian puts the source of Go libraries.
 gocode=/usr/share/gocode
 
+. tests/packages.sh
 missing=()
 command -v curl >/dev/null || missing+=(curl ca-certificates)
 # Debian has venv in a package of its own, without which `python3 -m venv` fails halfway.
@@ -31,14 +32,7 @@ command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 command -v go >/dev/null || missing+=(golang-go)
 [ -d "$gocode/src/github.com/gorilla/websocket" ] || missing+=(golang-github-gorilla-websocket-dev)
-if ((${#missing[@]})); then
-    command -v apt-get >/dev/null || fail "missing: ${missing[*]}; there is no apt-get to install them"
-    [ "$(id -u)" = 0 ] || fail "missing: ${missing[*]}; run this as root once, or install them"
-    echo "installing ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq || fail "apt-get update failed"
-    apt-get install -qq -y --no-install-recommends "${missing[@]}" || fail "cannot install ${missing[*]}"
-fi
+install_missing
 command -v cargo >/dev/null || fail "cargo is missing: install Rust, 1.88 or later"
 
 # Each environment is made anew unless it was completed with these very requirements, a copy of
