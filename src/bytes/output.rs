@@ -36,6 +36,12 @@ pub trait Sink {
     /// `Ok(0)` means "none now": the sink never blocks and never reports `WouldBlock`. An
     /// error means that nothing will ever be taken again.
     fn offer(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// As [`Sink::offer`], for one part.
+    #[inline]
+    fn offer_one(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.offer(&[IoSlice::new(part)])
+    }
 }
 
 /// Bytes that several connections send and nobody changes.
@@ -280,7 +286,7 @@ impl Output {
         }
         let offered = self.owned.len() - self.sent;
         if offered > 0 {
-            let taken = sink.offer(&[IoSlice::new(&self.owned[self.sent..])])?;
+            let taken = sink.offer_one(&self.owned[self.sent..])?;
             self.consume(taken);
             return Ok(taken == offered);
         }
@@ -325,7 +331,7 @@ impl Output {
 
     /// Gives the scratch buffer back at the end of the turn; unsent bytes move to a buffer of
     /// the connection's own.
-    #[inline]
+    #[inline(always)]
     pub fn give_back(&mut self, scratch: &mut Vec<u8>, pool: &mut Pool) {
         if self.lent && self.is_empty() && self.owned.capacity() <= LARGEST_SCRATCH {
             self.owned.clear();

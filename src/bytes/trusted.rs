@@ -28,6 +28,66 @@ pub(super) fn ascii_text(bytes: &[u8]) -> Option<&str> {
     Some(unsafe { std::str::from_utf8_unchecked(bytes) })
 }
 
+/// XORs `bytes` with the four of `key`, again and again; gives the text if it is UTF-8 then. For
+/// short texts: what is ASCII, as nearly all are, is known when the last byte is unmasked.
+#[inline]
+pub(crate) fn xor_text(bytes: &mut [u8], key: [u8; 4]) -> Result<&str, std::str::Utf8Error> {
+    if xor_short(bytes, key) {
+        // SAFETY: each byte is below 0x80 and so a character of its own, as in `ascii_text`.
+        Ok(unsafe { std::str::from_utf8_unchecked(bytes) })
+    } else {
+        std::str::from_utf8(bytes)
+    }
+}
+
+/// XORs `bytes` with the four of `key`, again and again, and tells whether all are ASCII then.
+///
+/// The last step is as wide as the others and overlaps the one before: it is loaded first and stored
+/// last, and where both write they write the same.
+#[inline(always)]
+pub(crate) fn xor_short(bytes: &mut [u8], key: [u8; 4]) -> bool {
+    // Where the last step begins, and with it the key, depends on the length alone.
+    let word = u32::from_le_bytes(key);
+    let last_word = word.rotate_right(8 * (bytes.len() as u32 % 4));
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let last = Sixteen::of(last).xor(Sixteen::each_word(last_word));
+        let wide = Sixteen::each_word(word);
+        let mut any = last;
+        for step in bytes.as_chunks_mut::<16>().0 {
+            let plain = Sixteen::of(step).xor(wide);
+            plain.store(step);
+            any = any.or(plain);
+        }
+        if let Some(end) = bytes.last_chunk_mut::<16>() {
+            last.store(end);
+        }
+        return any.is_ascii();
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        let double = |word| u64::from(word) | u64::from(word) << 32;
+        let first = u64::from_le_bytes(*first) ^ double(word);
+        let last = u64::from_le_bytes(*last) ^ double(last_word);
+        bytes[..8].copy_from_slice(&first.to_le_bytes());
+        let at = bytes.len() - 8;
+        bytes[at..].copy_from_slice(&last.to_le_bytes());
+        return (first | last) & 0x8080_8080_8080_8080 == 0;
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let first = u32::from_le_bytes(*first) ^ word;
+        let last = u32::from_le_bytes(*last) ^ last_word;
+        bytes[..4].copy_from_slice(&first.to_le_bytes());
+        let at = bytes.len() - 4;
+        bytes[at..].copy_from_slice(&last.to_le_bytes());
+        return (first | last) & 0x8080_8080 == 0;
+    }
+    let mut any = 0;
+    for (byte, key) in bytes.iter_mut().zip(key) {
+        *byte ^= key;
+        any |= *byte;
+    }
+    any < 0x80
+}
+
 /// XORs `bytes` with the eight bytes of `pattern`, again and again.
 pub(crate) fn xor(bytes: &mut [u8], pattern: u64) {
     #[cfg(target_arch = "x86_64")]
@@ -138,11 +198,31 @@ mod sse2 {
             Self(unsafe { _mm_or_si128(self.0, other.0) })
         }
 
+        /// The bits that one has and the other has not.
+        #[inline(always)]
+        pub(crate) fn xor(self, other: Self) -> Self {
+            // SAFETY: SSE2 is part of every x86-64.
+            Self(unsafe { _mm_xor_si128(self.0, other.0) })
+        }
+
+        /// Are all below 0x80?
+        #[inline(always)]
+        pub(crate) fn is_ascii(self) -> bool {
+            Marks(self.0).bits() == 0
+        }
+
         /// All the same byte.
         #[inline(always)]
         pub(crate) fn each(byte: u8) -> Self {
             // SAFETY: SSE2 is part of every x86-64.
             Self(unsafe { _mm_set1_epi8(byte.cast_signed()) })
+        }
+
+        /// The bytes of this number, the lowest first, four times.
+        #[inline(always)]
+        pub(crate) fn each_word(word: u32) -> Self {
+            // SAFETY: SSE2 is part of every x86-64.
+            Self(unsafe { _mm_set1_epi32(word.cast_signed()) })
         }
 
         /// Those from `low` to `high`; `low` is above 0 and `high` below 0x7f.
@@ -218,10 +298,28 @@ mod plain {
             Self(std::array::from_fn(|at| self.0[at] | other.0[at]))
         }
 
+        /// The bits that one has and the other has not.
+        #[inline(always)]
+        pub(crate) fn xor(self, other: Self) -> Self {
+            Self(std::array::from_fn(|at| self.0[at] ^ other.0[at]))
+        }
+
+        /// Are all below 0x80?
+        #[inline(always)]
+        pub(crate) fn is_ascii(self) -> bool {
+            self.0.is_ascii()
+        }
+
         /// All the same byte.
         #[inline(always)]
         pub(crate) fn each(byte: u8) -> Self {
             Self([byte; 16])
+        }
+
+        /// The bytes of this number, the lowest first, four times.
+        #[inline(always)]
+        pub(crate) fn each_word(word: u32) -> Self {
+            Self(std::array::from_fn(|at| word.to_le_bytes()[at % 4]))
         }
 
         /// Those from `low` to `high`; `low` is above 0 and `high` below 0x7f.
@@ -293,6 +391,29 @@ mod tests {
     }
 
     #[test]
+    fn a_short_text_is_unmasked_and_checked_at_every_length_and_place() {
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        let masked = |plain: &[u8]| -> Vec<u8> {
+            plain.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect()
+        };
+        for len in (0..100).step_by(STRIDE.min(7)) {
+            let plain: Vec<u8> = (0..len).map(|at| b'a' + (at % 26) as u8).collect();
+            let mut bytes = masked(&plain);
+            assert_eq!(xor_text(&mut bytes, key).map(str::as_bytes), Ok(&*plain));
+            for at in 0..len {
+                for byte in [0x00, 0x7f, 0x80, 0xc3, 0xff] {
+                    let mut plain = plain.clone();
+                    plain[at] = byte;
+                    let mut bytes = masked(&plain);
+                    assert_eq!(xor_text(&mut bytes, key), std::str::from_utf8(&plain));
+                    assert_eq!(bytes, plain);
+                    assert_eq!(xor_short(&mut masked(&plain), key), byte < 0x80);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn sixteen_bytes_are_what_they_are_one_by_one() {
         for byte in (0..=255u8).step_by(STRIDE) {
             for at in (0..16).step_by(STRIDE.min(5)) {
@@ -311,6 +432,11 @@ mod tests {
                     ours.or(Sixteen::each(0x20)).store(&mut stored.0);
                     twin.or(plain::Sixteen::each(0x20)).store(&mut stored.1);
                     assert_eq!(stored.0, stored.1);
+                    let word = 0x8102_0304;
+                    ours.xor(Sixteen::each_word(word)).store(&mut stored.0);
+                    twin.xor(plain::Sixteen::each_word(word)).store(&mut stored.1);
+                    assert_eq!(stored.0, stored.1);
+                    assert_eq!(ours.is_ascii(), twin.is_ascii());
                 }
             }
         }

@@ -22,7 +22,7 @@ use super::trusted;
 pub struct InvalidUtf8;
 
 /// From this many bytes on simdutf8 is the fastest for any text.
-const SIMD_FROM: usize = 64;
+pub(crate) const SIMD_FROM: usize = 64;
 
 /// The text of `bytes`, checked whole.
 #[inline]

@@ -59,6 +59,8 @@ const REQUEST_COST: u32 = 4;
 /// While an answer is due, this much of what comes next is taken in; then the socket is not
 /// read (bytes).
 const READ_AHEAD: usize = 64 * 1024;
+/// The most that is read of a connection at rest in its first read (bytes).
+pub const ROOM_AT_REST: usize = 2 * READ_AHEAD;
 /// Where a large message is expected, so much is read at first; the rest is read to where it belongs
 /// (bytes).
 const FIRST_READ: usize = 16 * 1024;
@@ -213,20 +215,21 @@ impl<H: Handler> Connection<H> {
             return;
         }
         if self.input.is_empty() {
-            let mut used = 0;
-            if let Role::WebSocket(_) = self.role {
-                // Nearly always there are whole messages and nothing else.
-                self.stalled = false;
-                used = self.tell_whole_messages(bytes, turn);
-                if used == bytes.len() {
-                    return;
-                }
-            }
-            used += self.pump(app, &mut bytes[used..], turn);
-            self.input.keep(&bytes[used..], &mut turn.env.kit.pool);
+            self.use_or_keep(app, bytes, turn);
         } else {
             self.input.keep(bytes, &mut turn.env.kit.pool);
             self.pump_input(app, turn);
+        }
+    }
+
+    /// Uses what it can of bytes that nothing waits before, and keeps the rest.
+    fn use_or_keep<A>(&mut self, app: &A, bytes: &mut [u8], turn: &mut Turn<'_>)
+    where
+        A: App<Handler = H>,
+    {
+        let used = self.pump(app, bytes, turn);
+        if used < bytes.len() {
+            self.input.keep(&bytes[used..], &mut turn.env.kit.pool);
         }
     }
 
@@ -246,7 +249,7 @@ impl<H: Handler> Connection<H> {
     pub fn read_room(&mut self, size: usize) -> usize {
         match &mut self.role {
             // What may have to wait for an answer is bounded; the bytes of a body do not wait.
-            Role::Http(role) => role.body_left().saturating_add(2 * READ_AHEAD).min(size),
+            Role::Http(role) => role.body_left().saturating_add(ROOM_AT_REST).min(size),
             Role::WebSocket(role) => match role.receiver.expects_large() {
                 true => FIRST_READ.min(size),
                 false => size,

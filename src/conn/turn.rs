@@ -4,7 +4,7 @@
 use super::http::Exchange;
 use super::record::Cause;
 use super::{Connection, LINGER, LINGER_BYTES, Lingering, Phase, Role, Turn, WriteBlocked};
-use crate::asgi::{Config, Event, Handler};
+use crate::asgi::{App, Config, Event, Handler};
 use crate::bytes::moment::Moment;
 
 /// What a worker lends to one connection after the other, each for its turn: memory that a
@@ -31,12 +31,41 @@ impl<H: Handler> Connection<H> {
         self.room = loan.room.take();
     }
 
+    /// The whole turn of a connection that is quiet, beginning and end: bytes arrived, which are used
+    /// as by [`Connection::bytes_in`]. Tells whether the connection is quiet again.
+    #[inline(always)]
+    pub fn turn_at_rest<A: App<Handler = H>>(
+        &mut self,
+        app: &A,
+        bytes: &mut [u8],
+        loan: &mut Loan<H>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        debug_assert!(self.is_quiet());
+        self.received += bytes.len() as u64;
+        self.output.lend(&mut loan.output);
+        let mut used = 0;
+        if let Role::WebSocket(_) = self.role {
+            let told = self.tell_whole_messages(bytes, turn);
+            used = told.used;
+            if used == bytes.len() && told.as_before && self.core.is_quiet() && self.write(turn) {
+                debug_assert!(self.is_quiet());
+                self.output.give_back(&mut loan.output, &mut turn.env.kit.pool);
+                return true;
+            }
+        }
+        self.room = loan.room.take();
+        if used < bytes.len() {
+            self.use_or_keep(app, &mut bytes[used..], turn);
+        }
+        self.end_turn(loan, turn)
+    }
+
     /// Ends the turn: writes what is queued, settles what follows from it, and gives back what is
     /// not needed between turns. Tells whether the connection is quiet then.
     #[inline(always)]
     pub fn end_turn(&mut self, loan: &mut Loan<H>, turn: &mut Turn<'_>) -> bool {
-        self.write(turn);
-        let quiet = self.is_quiet();
+        let quiet = self.write(turn) && self.is_quiet();
         if !quiet {
             self.settle_turn(turn);
         }
@@ -47,15 +76,19 @@ impl<H: Handler> Connection<H> {
         quiet
     }
 
-    /// Writes what is queued.
+    /// Writes what is queued; tells whether all of it has left.
     #[inline(always)]
-    fn write(&mut self, turn: &mut Turn<'_>) {
+    fn write(&mut self, turn: &mut Turn<'_>) -> bool {
+        if self.core.broken.is_some() {
+            return false;
+        }
         // [6455-6.1-5]
-        if !self.output.is_empty()
-            && self.core.broken.is_none()
-            && let Err(error) = self.output.flush(turn.env.sink)
-        {
-            self.core.broken = Some(error.kind());
+        match self.output.flush(turn.env.sink) {
+            Ok(all) => all,
+            Err(error) => {
+                self.core.fail(error.kind());
+                false
+            }
         }
     }
 
@@ -69,7 +102,7 @@ impl<H: Handler> Connection<H> {
     }
 
     fn settle_written(&mut self, turn: &mut Turn<'_>) {
-        if self.core.is_lost() {
+        if self.core.lost {
             return self.give_up(turn);
         }
         self.note_written(turn);

@@ -18,7 +18,7 @@ use crate::ws::extension::{Agreed, Deflate};
 use crate::ws::frame::Opcode;
 use crate::ws::handshake::Accept;
 use crate::ws::mask::Keys;
-use crate::ws::receiver::{self, Arrived, Incoming, Limits, Receiver};
+use crate::ws::receiver::{Arrived, Incoming, Limits, Receiver};
 use crate::ws::{Error, close};
 
 /// How messages are compressed: what was agreed, and our own settings.
@@ -64,12 +64,17 @@ enum Beat {
     Awaited(Moment),
 }
 
-/// How a run of messages ended.
-enum Run {
-    /// With the input; everything stands as it stood before.
-    AsBefore,
-    /// Something is to be settled, or to be done first.
-    Changed,
+/// A run of messages that were told.
+pub(super) struct Told {
+    /// So many bytes of the input.
+    pub(super) used: usize,
+    /// But for what is queued and what the application asked for, everything stands as it stood
+    /// before: nothing is to be settled.
+    pub(super) as_before: bool,
+}
+
+/// What ended a run of messages too early.
+enum Trouble {
     /// The handler failed.
     Failed(AppError),
     /// The peer broke a rule.
@@ -263,7 +268,11 @@ impl<H: Handler> Connection<H> {
     #[inline(never)]
     pub(super) fn pump_websocket(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
         let limits = limits(&turn.env.round.config);
-        let mut used = self.tell_whole_messages(bytes, turn);
+        let mut used = 0;
+        if self.may_run(&turn.env.round.config) {
+            // Nearly always there are whole messages and nothing else.
+            used = self.tell_whole_messages(bytes, turn).used;
+        }
         while used < bytes.len() && self.phase == Phase::Active && self.may_proceed(1, turn) {
             let Role::WebSocket(role) = &mut self.role else { break };
             let rest = &mut bytes[used..];
@@ -280,20 +289,32 @@ impl<H: Handler> Connection<H> {
         used
     }
 
+    /// May the short way be taken: is everything as it is between two messages that are told?
+    fn may_run(&self, config: &Config) -> bool {
+        let Role::WebSocket(role) = &self.role else { return false };
+        let core = &self.core;
+        role.is_open()
+            && !role.side.is_held()
+            && !(core.paused | core.full | core.lost)
+            && self.output.len() <= config.high_water
+    }
+
     /// The short way for a run of messages that lie whole in the input: told one after the other
     /// through one outbox, as long as nothing else is to be done in between. Tells how many
     /// bytes were used; what follows takes the long way.
-    pub(super) fn tell_whole_messages(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
-        let limits = limits(&turn.env.round.config);
-        let Role::WebSocket(role) = &mut self.role else { return 0 };
+    #[inline(never)]
+    pub(super) fn tell_whole_messages(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Told {
+        let nothing = Told { used: 0, as_before: false };
+        let Role::WebSocket(role) = &mut self.role else { return nothing };
         let WebSocketRole { handler: Some(handler), side, receiver, heartbeat, .. } = &mut **role
         else {
-            return 0;
+            return nothing;
         };
         // Who watches is shown each message, on the long way.
         if heartbeat.number == 0 || self.phase != Phase::Active || turn.observer.is_some() {
-            return 0;
+            return nothing;
         }
+        let max_message = turn.env.round.config.max_message;
         let (core, output) = (&mut self.core, &mut self.output);
         let side = Side::WebSocket(side);
         let env = turn.env.reborrow();
@@ -301,51 +322,60 @@ impl<H: Handler> Connection<H> {
         let mut used = 0;
         // Of the effects, those that callbacks asked for that ended well.
         let mut effects = out.effects();
+        let mut trouble = None;
         // One guard for the whole run: a panic ends it, whichever message it was.
-        let told = call::guarded(|| {
-            while *turn.budget > 0 && out.goes_on() {
-                let rest = &mut bytes[used..];
-                let Some((opcode, place)) = receiver.whole(rest, limits) else {
-                    return Run::AsBefore;
+        let goes_on = call::guarded(|| {
+            let mut at = 0;
+            while *turn.budget > 0 {
+                let Some((length, message)) = receiver.whole(&mut bytes[at..], max_message) else {
+                    break;
                 };
-                used += place.end;
+                at += length;
+                used = at;
                 *turn.budget -= 1;
-                match receiver::message(opcode, &rest[place]) {
-                    Ok(message) => {
-                        let told = handler.receive(Event::WebSocketReceive(message), &mut out);
-                        if let Err(error) = told {
-                            return Run::Failed(error);
-                        }
+                let told = match message {
+                    Ok(message) => handler.receive(Event::WebSocketReceive(message), &mut out),
+                    Err(error) => {
+                        trouble = Some(Trouble::Broken(error));
+                        return false;
                     }
-                    Err(error) => return Run::Broken(error),
+                };
+                if let Err(error) = told {
+                    trouble = Some(Trouble::Failed(error));
+                    return false;
+                }
+                if !out.goes_on() {
+                    return false;
                 }
                 effects = out.effects();
-            }
-            Run::Changed
-        });
-        let failure = match told {
-            Ok(Run::AsBefore) => return used,
-            Ok(Run::Changed) => {
-                // What is not as it was before is settled once, for the last message.
-                if used > 0 {
-                    self.settle_websocket(turn);
+                if at == bytes.len() {
+                    break;
                 }
-                return used;
             }
-            Ok(Run::Broken(error)) => {
-                self.websocket_failed(error, turn);
-                return used;
-            }
-            Ok(Run::Failed(error)) => call::failure(error),
-            Err(panic) => panic,
-        };
-        turn.env.kit.effects.truncate(effects);
-        failure.log("websocket.receive");
-        match failure {
-            Failure::Closed => self.settle_websocket(turn),
-            _ => self.websocket_failed_handler(turn),
+            true
+        });
+        if let Ok(true) = goes_on {
+            return Told { used, as_before: out.holds_nothing() };
         }
-        used
+        let failure = match (goes_on, trouble) {
+            (Err(panic), _) => Some(panic),
+            (_, Some(Trouble::Failed(error))) => Some(call::failure(error)),
+            (_, Some(Trouble::Broken(error))) => {
+                self.websocket_failed(error, turn);
+                return Told { used, as_before: false };
+            }
+            (_, None) => None,
+        };
+        if let Some(failure) = &failure {
+            turn.env.kit.effects.truncate(effects);
+            failure.log("websocket.receive");
+        }
+        match failure {
+            // What is not as it was before is settled once, for the last message.
+            None | Some(Failure::Closed) => self.settle_websocket(turn),
+            Some(_) => self.websocket_failed_handler(turn),
+        }
+        Told { used, as_before: false }
     }
 
     /// A read went straight into the receiver's buffer.
@@ -568,7 +598,7 @@ impl<H: Handler> Connection<H> {
     pub(super) fn settle_websocket(&mut self, turn: &mut Turn<'_>) {
         let Role::WebSocket(role) = &mut self.role else { return };
         role.side.release(&mut self.output);
-        if self.core.is_lost() {
+        if self.core.lost {
             // The end of the turn tells and ends it.
             return;
         }

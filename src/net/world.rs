@@ -18,14 +18,14 @@ use crate::bytes::moment::Moment;
 use crate::conn::{Addresses, Local};
 
 /// What became ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ready {
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
     /// Connections wait to be accepted.
-    Listener,
+    pub(crate) listener: bool,
     /// The mailbox has mail.
-    Mailbox,
-    /// A socket.
-    Socket(Key, Readiness),
+    pub(crate) mailbox: bool,
+    /// Sockets of connections.
+    pub(crate) sockets: Vec<(Key, Readiness)>,
 }
 
 /// What a socket is ready for. Hints: each read or write may still find nothing.
@@ -64,6 +64,10 @@ pub(crate) trait Stream {
     fn read_two(&mut self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize>;
     /// Writes; `WouldBlock` if nothing can be taken.
     fn write(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// As [`Stream::write`], for one part.
+    fn write_one(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.write(&[IoSlice::new(part)])
+    }
     /// Sends a FIN behind what was written.
     fn shutdown_write(&mut self);
     /// What failed, if something did.
@@ -80,8 +84,8 @@ pub(crate) trait World {
     fn wall(&mut self) -> SystemTime;
     /// A number that peers cannot guess.
     fn random(&mut self) -> u64;
-    /// Waits until something is ready, at most for `timeout` (`None`: for ever).
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
+    /// Waits until something is ready, at most for `timeout` (`None`: for ever), and notes what.
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Ready) -> io::Result<()>;
     /// Accepts one connection; `WouldBlock` if none waits.
     fn accept(&mut self) -> io::Result<(Self::Stream, Addresses)>;
     /// Begins to report the readiness of a socket under this key.
@@ -176,26 +180,29 @@ impl World for RealWorld {
         z ^ (z >> 31)
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Ready) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             // A signal arrived; nothing is lost.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return Err(error),
         }
-        ready.extend(self.events.iter().map(|event| match event.token() {
-            LISTENER => Ready::Listener,
-            MAILBOX => Ready::Mailbox,
-            other => Ready::Socket(
-                key(other),
-                Readiness {
-                    readable: event.is_readable(),
-                    writable: event.is_writable(),
-                    read_closed: event.is_read_closed(),
-                    error: event.is_error(),
-                },
-            ),
-        }));
+        ready.sockets.reserve(EVENTS);
+        for event in &self.events {
+            match event.token() {
+                LISTENER => ready.listener = true,
+                MAILBOX => ready.mailbox = true,
+                other => ready.sockets.push((
+                    key(other),
+                    Readiness {
+                        readable: event.is_readable(),
+                        writable: event.is_writable(),
+                        read_closed: event.is_read_closed(),
+                        error: event.is_error(),
+                    },
+                )),
+            }
+        }
         Ok(())
     }
 
@@ -238,10 +245,15 @@ impl Stream for TcpStream {
     #[inline]
     fn write(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match parts {
-            // `send` is cheaper than `sendmsg`.
-            [part] => Ok(rustix::net::send(&*self, part, SendFlags::NOSIGNAL)?),
+            [part] => self.write_one(part),
             parts => (&*self).write_vectored(parts),
         }
+    }
+
+    /// `send` is cheaper than `sendmsg`.
+    #[inline]
+    fn write_one(&mut self, part: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(&*self, part, SendFlags::NOSIGNAL)?)
     }
 
     fn shutdown_write(&mut self) {

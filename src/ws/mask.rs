@@ -10,6 +10,7 @@
 //! Masking twice gives the original back, so one function serves both directions.
 
 use crate::bytes::trusted;
+use crate::bytes::utf8::{self, InvalidUtf8};
 
 /// Where a client's keys come from. RFC 6455 §5.3: "The masking key needs to be unpredictable
 /// [...] derived from a strong source of entropy", a fresh one for each frame.
@@ -52,6 +53,19 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4]) {
         [a] => *a ^= key[0],
         _ => {}
     }
+}
+
+/// Unmasks a text in place and checks it.
+///
+/// # Errors
+/// It is not UTF-8.
+#[inline(always)]
+pub fn apply_to_text(bytes: &mut [u8], key: [u8; 4]) -> Result<&str, InvalidUtf8> {
+    if bytes.len() < utf8::SIMD_FROM {
+        return trusted::xor_text(bytes, key).map_err(|_| InvalidUtf8);
+    }
+    apply(bytes, key);
+    utf8::text(bytes)
 }
 
 /// Masks all whole pieces of 32 bytes and gives back the rest.

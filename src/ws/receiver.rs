@@ -204,11 +204,15 @@ impl Receiver {
     }
 
     /// The short way for what nearly every frame is: a whole message of a client, with a payload
-    /// of up to 65,535 bytes, that lies whole at the beginning of `input`. It is unmasked there;
-    /// if it is text that is not checked yet. `None` for anything else: [`Receiver::next`] knows
-    /// what it is.
-    #[inline]
-    pub fn whole(&mut self, input: &mut [u8], limits: Limits) -> Option<(Opcode, Range<usize>)> {
+    /// of up to 65,535 bytes, that lies whole at the beginning of `input`. It is unmasked there and
+    /// lent, with how many bytes of the input it took. `None` for anything else: [`Receiver::next`]
+    /// knows what it is.
+    #[inline(always)]
+    pub fn whole<'i>(
+        &mut self,
+        input: &'i mut [u8],
+        max_message: usize,
+    ) -> Option<(usize, Result<Message<'i>, Error>)> {
         let [first, second, rest @ ..] = &*input else { return None };
         let opcode = match first {
             0x81 => Opcode::Text,
@@ -221,13 +225,21 @@ impl Receiver {
             _ => return None,
         };
         // §5.2: a length is encoded in the fewest bytes; the long way says so.
-        if (at == 4 && len < 126) || len > limits.max_message || !self.is_between_messages() {
+        if (at == 4 && len < 126) || len > max_message || !self.is_between_messages() {
             return None;
         }
         let key = *input.get(at..)?.first_chunk::<4>()?;
-        let place = at + 4..at + 4 + len;
-        mask::apply(input.get_mut(place.clone())?, key);
-        Some((opcode, place))
+        let end = at + 4 + len;
+        let payload = input.get_mut(at + 4..end)?;
+        // [6455-6.2-5]
+        let message = if opcode == Opcode::Text {
+            // [6455-8.1-1]
+            mask::apply_to_text(payload, key).map(Message::Text).map_err(|_| Error::InvalidUtf8)
+        } else {
+            mask::apply(payload, key);
+            Ok(Message::Binary(payload))
+        };
+        Some((end, message))
     }
 
     /// Does a client's next message begin with the next byte?
@@ -351,6 +363,7 @@ impl Receiver {
     pub fn rest(&mut self) {
         if self.current().is_none() {
             self.arriving = None;
+            self.large = false;
         }
     }
 
@@ -482,7 +495,7 @@ fn payload<'a>(arriving: Option<&'a Arriving>, input: &'a [u8], arrived: &Arrive
 /// # Errors
 /// [`Error::InvalidUtf8`] for a text message (RFC 6455 §8.1).
 #[inline]
-pub fn message(opcode: Opcode, bytes: &[u8]) -> Result<Message<'_>, Error> {
+fn message(opcode: Opcode, bytes: &[u8]) -> Result<Message<'_>, Error> {
     if opcode == Opcode::Text {
         // [6455-8.1-1]
         utf8::text(bytes).map(Message::Text).map_err(|_| Error::InvalidUtf8)

@@ -91,9 +91,10 @@ pub struct ScopeCore {
     pub timer: Option<Moment>,
     /// The outbox said `Full`; a `Drain` is owed.
     pub full: bool,
-    /// A send passed the hard limit: the connection is to be aborted.
-    pub overrun: bool,
-    /// The sink failed: the connection is lost.
+    /// The connection is as good as over, whatever the handler does: the sink failed, or a send
+    /// passed the hard limit.
+    pub lost: bool,
+    /// How the sink failed, if that is it.
     pub broken: Option<io::ErrorKind>,
 }
 
@@ -104,18 +105,16 @@ impl ScopeCore {
         handles || self.timer.is_some() || self.full
     }
 
-    /// Is the connection as good as over, whatever the handler does?
-    pub fn is_lost(&self) -> bool {
-        self.broken.is_some() || self.overrun
+    /// The sink failed.
+    pub fn fail(&mut self, kind: io::ErrorKind) {
+        self.lost = true;
+        self.broken = Some(kind);
     }
 
     /// Has the application asked for nothing, and is nothing owed to it?
     #[inline(always)]
     pub fn is_quiet(&self) -> bool {
-        !(self.paused | self.full | self.overrun)
-            && self.cell.is_none()
-            && self.timer.is_none()
-            && self.broken.is_none()
+        !(self.paused | self.full | self.lost) && self.cell.is_none() && self.timer.is_none()
     }
 
     /// The scope has ended: its handles miss from now on.
@@ -231,10 +230,14 @@ impl<'a> Outbox<'a> {
     /// As [`Outbox::send`].
     #[inline]
     pub fn message<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<Flow, SendError> {
+        self.send_message(message.into())
+    }
+
+    fn send_message(&mut self, message: Message<'_>) -> Result<Flow, SendError> {
         self.before_send()?;
         match &mut self.side {
             Side::WebSocket(side) => {
-                side.message(message.into(), self.core, self.output, &mut self.env)?;
+                side.message(message, self.core, self.output, &mut self.env)?;
             }
             Side::Http(side) => return Err(side.out_of_order("websocket.send")),
             Side::Lifespan(side) => return Err(side.out_of_order("websocket.send")),
@@ -369,9 +372,13 @@ impl<'a> Outbox<'a> {
         let Side::WebSocket(side) = &self.side else { return false };
         side.order() == order::WebSocket::Open
             && !side.is_held()
-            && !self.core.paused
-            && !self.core.is_lost()
-            && self.output.len() <= self.env.round.config.high_water
+            && !(self.core.paused | self.core.full | self.core.lost)
+    }
+
+    /// Does the WebSocket hold no memory for compression?
+    #[inline]
+    pub(crate) fn holds_nothing(&self) -> bool {
+        matches!(&self.side, Side::WebSocket(side) if side.holds_nothing())
     }
 
     /// How many effects wait for the callback's return.
@@ -392,17 +399,21 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Looks at what is queued **before** a send, so one event of any size is always taken.
-    #[inline]
+    /// Looks **before** a send whether the last one found the queue full, so one event of any size
+    /// is always taken.
+    #[inline(always)]
     fn before_send(&mut self) -> Result<(), SendError> {
-        if self.output.len() <= self.env.round.config.high_water {
-            return if self.core.broken.is_some() { Err(SendError::Closed) } else { Ok(()) };
-        }
-        self.before_send_when_full()
+        if self.core.full | self.core.lost { self.before_send_when_full() } else { Ok(()) }
     }
 
     #[cold]
     fn before_send_when_full(&mut self) -> Result<(), SendError> {
+        if self.core.lost {
+            return Err(SendError::Closed);
+        }
+        if self.output.len() <= self.env.round.config.high_water {
+            return Ok(());
+        }
         let held = match &self.side {
             Side::Http(side) => side.is_held(),
             Side::WebSocket(side) => side.is_held(),
@@ -410,17 +421,11 @@ impl<'a> Outbox<'a> {
         };
         // Perhaps the peer has room: a handler that sends a lot in one call need not fill
         // memory with what could leave.
-        if !held
-            && self.core.broken.is_none()
-            && let Err(error) = self.output.flush(self.env.sink)
-        {
-            self.core.broken = Some(error.kind());
+        if !held && let Err(error) = self.output.flush(self.env.sink) {
+            self.core.fail(error.kind());
         }
-        self.core.overrun |= self.output.len() > self.env.round.config.hard_limit;
-        if self.core.broken.is_some() || self.core.overrun {
-            return Err(SendError::Closed);
-        }
-        Ok(())
+        self.core.lost |= self.output.len() > self.env.round.config.hard_limit;
+        if self.core.lost { Err(SendError::Closed) } else { Ok(()) }
     }
 
     #[inline]
@@ -468,7 +473,7 @@ fn put_large_payload(
     match output.offer(payload, env.sink) {
         Ok(_) => Ok(()),
         Err(error) => {
-            core.broken = Some(error.kind());
+            core.fail(error.kind());
             Err(SendError::Closed)
         }
     }

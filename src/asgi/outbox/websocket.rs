@@ -168,7 +168,13 @@ impl WebSocketSide {
         self.order == WebSocket::Open
             && self.closing == Closing::Open
             && self.mark.is_none()
-            && self.special.as_ref().is_none_or(|_| self.bytes_held() == 0)
+            && self.holds_nothing()
+    }
+
+    /// Has it no compressor of its own?
+    #[inline(always)]
+    pub fn holds_nothing(&self) -> bool {
+        self.special.is_none() || self.bytes_held() == 0
     }
 
     /// Notes how long the answer to our last ping took.

@@ -193,7 +193,7 @@ impl<H: Handler> Connection<H> {
             let mut out = Outbox::new(side, core, output, env, *slot, *generation);
             handler.receive(Event::HttpRequest { body: b"", more_body: false }, &mut out)
         });
-        if matches!(outcome, Ok(Ok(()))) && side.is_complete() && !core.is_lost() {
+        if matches!(outcome, Ok(Ok(()))) && side.is_complete() && !core.lost {
             // Begun and ended at once: nothing of it has to be kept.
             side.release_head(output);
             if let Some(handler) = handler {

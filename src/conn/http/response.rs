@@ -76,7 +76,7 @@ impl<H: Handler> Connection<H> {
         let Role::Http(role) = &mut self.role else { return };
         let Some(exchange) = &mut role.exchange else { return };
         exchange.side.release_head(&mut self.output);
-        if self.core.is_lost() {
+        if self.core.lost {
             // The end of the turn tells and ends it.
             return;
         }

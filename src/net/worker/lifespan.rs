@@ -9,7 +9,7 @@ use crate::asgi::App;
 use crate::asgi::env::Env;
 use crate::net::commands::Mail;
 use crate::net::lifespan::{LIFESPAN_KEY, Lifespan, Startup};
-use crate::net::world::World;
+use crate::net::world::{Ready, World};
 
 impl<W: World, A: App> Worker<W, A> {
     /// Tells the application that the server starts, and waits for its answer. Before the first
@@ -40,7 +40,7 @@ impl<W: World, A: App> Worker<W, A> {
 
     pub(super) fn wait_for_lifespan(&mut self, starting: bool) -> io::Result<()> {
         let deadline = self.world.now() + LIFESPAN_TIMEOUT;
-        let (mut ready, mut mails) = (Vec::new(), Vec::new());
+        let (mut ready, mut mails) = (Ready::default(), Vec::new());
         loop {
             let Some(lifespan) = &self.lifespan else { return Ok(()) };
             let now = self.world.now();
@@ -51,9 +51,9 @@ impl<W: World, A: App> Worker<W, A> {
             let timeout = until.since(now) + Duration::from_millis(1);
             self.world.wait(Some(timeout), &mut ready)?;
             self.begin_round();
-            for event in ready.drain(..) {
-                self.note(&event, &mut mails);
-            }
+            self.note(&mut ready, &mut mails);
+            // No connection is served now.
+            ready.sockets.clear();
             for mail in mails.drain(..) {
                 match mail {
                     Mail::Shutdown if starting => self.ending = Some(self.tools.round.now),

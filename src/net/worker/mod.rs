@@ -36,7 +36,7 @@ use crate::bytes::moment::Moment;
 use crate::bytes::output::Sink;
 use crate::conn::call;
 use crate::conn::record::Record;
-use crate::conn::{Connection, Loan, TURN_BUDGET, Turn};
+use crate::conn::{Connection, Loan, ROOM_AT_REST, TURN_BUDGET, Turn};
 use crate::groups::Table;
 use crate::http::date::Prefab;
 use crate::ws::receiver::Target;
@@ -99,6 +99,10 @@ impl Tools {
     }
 }
 
+/// What a read brought, how much it could have brought, and how much of that is memory of the
+/// connection's own.
+type Read = (io::Result<usize>, usize, usize);
+
 /// A socket as a sink: never blocks, and remembers that it is full.
 struct SocketSink<'a, S> {
     stream: &'a mut S,
@@ -111,12 +115,34 @@ impl<S: Stream> Sink for SocketSink<'_, S> {
         while *self.writable {
             match self.stream.write(parts) {
                 Ok(taken) => return Ok(taken),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => *self.writable = false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => self.not_taken(error)?,
             }
         }
         Ok(0)
+    }
+
+    #[inline(always)]
+    fn offer_one(&mut self, part: &[u8]) -> io::Result<usize> {
+        while *self.writable {
+            match self.stream.write_one(part) {
+                Ok(taken) => return Ok(taken),
+                Err(error) => self.not_taken(error)?,
+            }
+        }
+        Ok(0)
+    }
+}
+
+impl<S> SocketSink<'_, S> {
+    /// Nothing was taken: is it full, or what else?
+    #[cold]
+    fn not_taken(&mut self, error: io::Error) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => *self.writable = false,
+            io::ErrorKind::Interrupted => {}
+            _ => return Err(error),
+        }
+        Ok(())
     }
 }
 
@@ -223,20 +249,21 @@ impl<W: World, A: App> Worker<W, A> {
 
     /// Serves until it is told to end and has ended.
     pub(crate) fn serve_all(&mut self) -> io::Result<()> {
-        let mut ready = Vec::with_capacity(1024);
+        let mut ready = Ready::default();
         let mut mails = Vec::new();
         while !self.is_over() {
             let timeout = self.timeout();
             self.world.wait(timeout, &mut ready)?;
             self.begin_round();
-            for event in &ready {
-                self.note(event, &mut mails);
-            }
+            self.note(&mut ready, &mut mails);
             for mail in mails.drain(..) {
                 self.mail(mail);
             }
-            self.serve_ready(&ready);
-            ready.clear();
+            self.serve_waiting();
+            for &(key, readiness) in &ready.sockets {
+                self.serve(key, readiness);
+            }
+            ready.sockets.clear();
             self.accept();
             self.publish();
             self.expire();
@@ -278,26 +305,20 @@ impl<W: World, A: App> Worker<W, A> {
         self.tools.round.prefab.refresh(wall);
     }
 
-    /// Remembers what is ready, but for sockets: see [`Worker::serve_ready`].
-    fn note(&mut self, event: &Ready, mails: &mut Vec<Mail>) {
-        match event {
-            Ready::Listener => self.acceptable = true,
-            Ready::Mailbox => self.mailbox.take(mails),
-            Ready::Socket(..) => {}
+    /// Remembers what is ready, but for sockets.
+    fn note(&mut self, ready: &mut Ready, mails: &mut Vec<Mail>) {
+        self.acceptable |= std::mem::take(&mut ready.listener);
+        if std::mem::take(&mut ready.mailbox) {
+            self.mailbox.take(mails);
         }
     }
 
-    /// Serves those on the run-again list, then those whose sockets are ready.
-    fn serve_ready(&mut self, ready: &[Ready]) {
+    /// Serves those on the run-again list.
+    fn serve_waiting(&mut self) {
         // Only those that are on the list now: who comes back waits for the next round.
         for _ in 0..self.run_again.len() {
             let Some(key) = self.run_again.pop_front() else { break };
             self.serve(key, Readiness::default());
-        }
-        for event in ready {
-            if let Ready::Socket(key, readiness) = event {
-                self.serve(*key, *readiness);
-            }
         }
     }
 
@@ -343,30 +364,36 @@ impl<W: World, A: App> Worker<W, A> {
     fn serve(&mut self, key: Key, news: Readiness) {
         // An unknown key is an event of a connection that ended in this round.
         let Some(entry) = self.connections.get_mut(key) else { return };
-        let mut budget = TURN_BUDGET;
         let mut first = None;
         if entry.quiet && news.bits() == FRESH_BYTES.bits() && entry.ready.bits() == AT_REST.bits()
         {
             // The short way, for a connection at rest that is sent something: one read, one write.
+            let mut budget = TURN_BUDGET;
             let scratch = self.input.bytes();
-            let room = entry.conn.read_room(scratch.len());
-            match entry.stream.read(&mut scratch[..room]) {
-                Ok(n) if n > 0 && n < room => {
+            match entry.stream.read(&mut scratch[..ROOM_AT_REST]) {
+                Ok(n) if n > 0 && n < ROOM_AT_REST => {
                     let Entry { stream, conn, ready, .. } = entry;
                     let mut sink = SocketSink { stream, writable: &mut ready.writable };
-                    conn.begin_turn(&mut self.loan);
                     let mut turn = self.tools.turn(&mut sink, &mut budget);
-                    conn.bytes_in(&*self.app, &mut scratch[..n], &mut turn);
-                    if !conn.end_turn(&mut self.loan, &mut turn)
+                    let bytes = &mut scratch[..n];
+                    if !conn.turn_at_rest(&*self.app, bytes, &mut self.loan, &mut turn)
                         || !self.tools.kit.effects.is_empty()
                     {
                         self.after_turn(key);
                     }
                     return;
                 }
-                other => first = Some((other, room, 0)),
+                other => first = Some((other, ROOM_AT_REST, 0)),
             }
         }
+        self.serve_long(key, news, first);
+    }
+
+    /// The long way, which begins with this read if there was one already.
+    #[inline(never)]
+    fn serve_long(&mut self, key: Key, news: Readiness, mut first: Option<Read>) {
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        let mut budget = TURN_BUDGET;
         entry.queued = false;
         let Entry { stream, conn, ready, .. } = entry;
         ready.add(news);

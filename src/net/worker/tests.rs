@@ -75,7 +75,7 @@ impl Stream for SimStream {
     }
 }
 
-type Step = Box<dyn FnMut(&mut Vec<Ready>)>;
+type Step = Box<dyn FnMut(&mut Ready)>;
 
 /// A world that does, at each wait, the next step of a script; then it ends the server.
 struct SimWorld {
@@ -101,7 +101,7 @@ impl World for SimWorld {
         4
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Ready) -> io::Result<()> {
         self.waits.borrow_mut().push(timeout);
         if timeout == Some(Duration::ZERO) {
             return Ok(());
@@ -110,10 +110,10 @@ impl World for SimWorld {
             Some(mut step) => step(ready),
             None => {
                 self.mailbox.put(Mail::Shutdown);
-                ready.push(Ready::Mailbox);
+                ready.mailbox = true;
             }
         }
-        if ready.is_empty() {
+        if !ready.listener && !ready.mailbox && ready.sockets.is_empty() {
             // Nothing happens but time.
             self.now += timeout.expect("a wait for ever would never end");
         }
@@ -187,10 +187,9 @@ fn sends(stream: &SimStream, bytes: &[u8]) -> Step {
         pipe.to_us.push_back(bytes.clone());
         let read_closed = bytes.is_empty();
         let key = pipe.key.expect("it was accepted");
-        ready.push(Ready::Socket(
-            key,
-            Readiness { readable: true, read_closed, ..Readiness::default() },
-        ));
+        ready
+            .sockets
+            .push((key, Readiness { readable: true, read_closed, ..Readiness::default() }));
     })
 }
 
@@ -201,7 +200,7 @@ fn takes(stream: &SimStream, room: usize) -> Step {
         let mut pipe = pipe.borrow_mut();
         pipe.room += room;
         let key = pipe.key.expect("it was accepted");
-        ready.push(Ready::Socket(key, Readiness { writable: true, ..Readiness::default() }));
+        ready.sockets.push((key, Readiness { writable: true, ..Readiness::default() }));
     })
 }
 
@@ -263,11 +262,11 @@ fn an_event_of_a_connection_that_is_gone_reaches_no_stranger() {
     let old = Rc::clone(&first.0);
     let stale: Step = Box::new(move |ready| {
         let key = old.borrow().key.expect("it was accepted");
-        ready.push(Ready::Socket(key, Readiness { error: true, ..Readiness::default() }));
+        ready.sockets.push((key, Readiness { error: true, ..Readiness::default() }));
     });
     let script = vec![
         sends(&first, b""),
-        Box::new(|ready: &mut Vec<Ready>| ready.push(Ready::Listener)) as Step,
+        Box::new(|ready: &mut Ready| ready.listener = true) as Step,
         stale,
         sends(&second, GET),
         sends(&second, b""),
