@@ -45,7 +45,17 @@ impl App for Testbed {
 
     fn call(&self, scope: &Scope<'_>) -> Option<Answer> {
         match scope {
+            // What comes most often is asked for first.
             Scope::Http(http) if http::is_plaintext(http) => Some(Answer::Plaintext),
+            other => Answer::to(other),
+        }
+    }
+}
+
+impl Answer {
+    #[inline(never)]
+    fn to(scope: &Scope<'_>) -> Option<Answer> {
+        match scope {
             Scope::Http(http) => {
                 let page = http::route(http);
                 let visit = Visit::new(page.known_path(), scope);
@@ -65,6 +75,20 @@ impl App for Testbed {
 
 impl Handler for Answer {
     fn receive(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
+        match (self, event) {
+            // What comes most often is asked for first.
+            (Answer::Plaintext, event) => http::plaintext(event, out),
+            (Answer::WebSocket(socket, _), Event::WebSocketReceive(message)) => {
+                socket.message(message, out)
+            }
+            (answer, event) => answer.receive_other(event, out),
+        }
+    }
+}
+
+impl Answer {
+    #[inline(never)]
+    fn receive_other(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
         match self {
             Answer::Plaintext => http::plaintext(event, out),
             Answer::Http(page, visit) => {
@@ -74,7 +98,6 @@ impl Handler for Answer {
                 page.receive(event, out)
             }
             Answer::WebSocket(socket, visit) => match event {
-                // What comes most often is asked for first.
                 Event::WebSocketReceive(message) => socket.message(message, out),
                 Event::WebSocketDisconnect { code, reason } => {
                     visit.record(socket.known_path(), "websocket.disconnect", Some(code), reason);

@@ -65,7 +65,19 @@ impl Socket {
     }
 
     /// A message came.
+    #[inline]
     pub(crate) fn message(
+        &mut self,
+        message: Message<'_>,
+        out: &mut Outbox<'_>,
+    ) -> Result<(), AppError> {
+        match self {
+            Socket::Echo => echo(message, out),
+            other => other.other_message(message, out),
+        }
+    }
+
+    fn other_message(
         &mut self,
         message: Message<'_>,
         out: &mut Outbox<'_>,
@@ -77,11 +89,7 @@ impl Socket {
             Socket::Error => return Err("asked to fail".into()),
             Socket::Panic => panic!("asked to panic"),
             Socket::Flood { .. } => {}
-            // An echo whose peer does not read stops reading it.
-            _ => match out.message(message)? {
-                Flow::Full => out.pause(),
-                Flow::Ready => {}
-            },
+            _ => echo(message, out)?,
         }
         Ok(())
     }
@@ -148,6 +156,15 @@ impl Socket {
         };
         Ok(())
     }
+}
+
+/// An echo whose peer does not read stops reading it.
+#[inline]
+fn echo(message: Message<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
+    if out.message(message)? == Flow::Full {
+        out.pause();
+    }
+    Ok(())
 }
 
 /// Sends messages until the peer cannot keep up; `Drain` goes on.

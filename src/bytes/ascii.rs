@@ -242,7 +242,13 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
     let (Some(a_end), Some(b_end)) = (a.last_chunk::<8>(), b.last_chunk::<8>()) else {
         return a == b;
     };
-    let (mut a, mut b) = (a, b);
+    if a.first_chunk::<8>() != b.first_chunk::<8>() || a_end != b_end {
+        return false;
+    }
+    if a.len() <= 16 {
+        return true;
+    }
+    let (mut a, mut b) = (&a[8..], &b[8..]);
     while let (Some((first, a_rest)), Some((second, b_rest))) =
         (a.split_first_chunk::<8>(), b.split_first_chunk::<8>())
     {
@@ -251,8 +257,8 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
         }
         (a, b) = (a_rest, b_rest);
     }
-    // What is left, and some bytes before it.
-    a_end == b_end
+    // The last bytes were compared at first, and with them what is left.
+    true
 }
 
 /// The position of this byte, for short slices: without the preparation that pays for long ones.

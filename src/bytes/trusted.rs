@@ -18,14 +18,27 @@
 
 #![allow(unsafe_code)]
 
-/// The text of `bytes` if all of them are ASCII.
+/// The text of `bytes` if all of them are ASCII; for short ones.
 #[inline]
 pub(super) fn ascii_text(bytes: &[u8]) -> Option<&str> {
-    if !bytes.is_ascii() {
+    if !is_ascii(bytes) {
         return None;
     }
     // SAFETY: each byte is below 0x80 and so a character of its own: ASCII is UTF-8 (RFC 3629 §1).
     Some(unsafe { std::str::from_utf8_unchecked(bytes) })
+}
+
+/// As of the standard library, which prepares for long ones. The last word overlaps the one before.
+#[inline(always)]
+fn is_ascii(bytes: &[u8]) -> bool {
+    if let Some(last) = bytes.last_chunk::<8>() {
+        let mut any = u64::from_ne_bytes(*last);
+        for word in bytes.as_chunks::<8>().0 {
+            any |= u64::from_ne_bytes(*word);
+        }
+        return any & 0x8080_8080_8080_8080 == 0;
+    }
+    bytes.iter().fold(0, |any, byte| any | byte) < 0x80
 }
 
 /// XORs `bytes` with the four of `key`, again and again; gives the text if it is UTF-8 then. For

@@ -34,9 +34,10 @@ pub struct Recent {
     head: Vec<u8>,
     fields_at: usize,
     length_at: usize,
-    /// The lengths of the fields' names and values. They are compared, too: bytes alone do not tell
-    /// where one field ends, and a value that contains a line break must not pass for two fields.
-    lengths: Vec<(usize, usize)>,
+    /// The names and values of the fields, one by one: a value that contains a line break must not
+    /// pass for two fields. Behind the first `count` is room for more.
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    count: usize,
     /// The length of the body.
     length: usize,
     /// The second of the prefab.
@@ -49,7 +50,8 @@ impl Default for Recent {
             head: LENGTH.to_vec(),
             fields_at: 0,
             length_at: LENGTH.len(),
-            lengths: Vec::new(),
+            fields: Vec::new(),
+            count: 0,
             length: usize::MAX,
             second: None,
         }
@@ -66,21 +68,13 @@ impl Recent {
         fields: &[Field<'_>],
         length: usize,
     ) -> Option<&[u8]> {
-        if fields.len() != self.lengths.len() {
+        if fields.len() != self.count {
             return None;
         }
-        let mut rest = &self.head[self.fields_at..];
-        for (&(name, value), &lengths) in fields.iter().zip(&self.lengths) {
-            if (name.len(), value.len()) != lengths {
+        for (&(name, value), (kept_name, kept_value)) in fields.iter().zip(&self.fields) {
+            if !ascii::same(name, kept_name) || !ascii::same(value, kept_value) {
                 return None;
             }
-            // name ": " value CRLF
-            let (kept, after) = rest.split_at_checked(name.len())?;
-            let (kept_value, after) = after.get(2..)?.split_at_checked(value.len())?;
-            if !ascii::same(kept, name) || !ascii::same(kept_value, value) {
-                return None;
-            }
-            rest = after.get(2..)?;
         }
         if self.second != Some(prefab.second()) {
             self.renew(prefab);
@@ -105,10 +99,19 @@ impl Recent {
     /// Keeps these fields, which were checked and of which none is the server's business, and their
     /// lines.
     pub fn keep(&mut self, fields: &[Field<'_>], lines: &[u8]) {
-        self.lengths.clear();
+        self.count = 0;
         self.head.truncate(self.fields_at);
         if lines.len() <= LARGEST {
-            self.lengths.extend(fields.iter().map(|(name, value)| (name.len(), value.len())));
+            self.count = fields.len();
+            if self.fields.len() < self.count {
+                self.fields.resize_with(self.count, Default::default);
+            }
+            for ((name, value), (kept_name, kept_value)) in fields.iter().zip(&mut self.fields) {
+                kept_name.clear();
+                kept_name.extend_from_slice(name);
+                kept_value.clear();
+                kept_value.extend_from_slice(value);
+            }
             self.head.extend_from_slice(lines);
         }
         self.head.extend_from_slice(LENGTH);

@@ -196,9 +196,7 @@ impl<H: Handler> Connection<H> {
         if matches!(outcome, Ok(Ok(()))) && side.is_complete() && !core.lost {
             // Begun and ended at once: nothing of it has to be kept.
             side.release_head(output);
-            if let Some(handler) = handler {
-                call::drop_guarded(handler);
-            }
+            call::drop_guarded_in(&mut handler);
             self.end_exchange(&Ended::of(&side, !request.persist), turn);
             return 0;
         }

@@ -13,7 +13,7 @@ use crate::asgi::outbox::HttpSide;
 use crate::asgi::{App, Config, Event, Handler};
 use crate::bytes::moment::Moment;
 use crate::http::Error;
-use crate::http::cycle::{Cycle, Step};
+use crate::http::cycle::{Cycle, Illegal, Step};
 use crate::http::head::{self, Head};
 use crate::http::receiver::{HeadStep, Receiver};
 use crate::http::sender::Request;
@@ -141,11 +141,12 @@ impl<H> HttpRole<H> {
 
     /// The cycle goes on. The law is checked by tests; a step it does not know ends the
     /// connection instead of the worker.
+    #[inline(always)]
     fn step(&mut self, step: Step) {
-        self.cycle = self.cycle.next(step).unwrap_or_else(|illegal| {
-            debug_assert!(false, "{illegal:?}");
-            Cycle::Closing
-        });
+        self.cycle = match self.cycle.next(step) {
+            Ok(next) => next,
+            Err(illegal) => after_illegal(illegal),
+        };
     }
 
     /// A head has begun and is not complete: it has its time from its first byte on.
@@ -171,6 +172,12 @@ impl<H> HttpRole<H> {
             _ => Due::Body(next, Error::BodyTimeout),
         };
     }
+}
+
+#[cold]
+fn after_illegal(illegal: Illegal) -> Cycle {
+    debug_assert!(false, "{illegal:?}");
+    Cycle::Closing
 }
 
 impl<H: Handler> Connection<H> {
