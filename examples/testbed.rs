@@ -75,13 +75,13 @@ impl Answer {
 
 impl Handler for Answer {
     fn receive(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
-        match (self, event) {
-            // What comes most often is asked for first.
-            (Answer::Plaintext, event) => http::plaintext(event, out),
+        // What comes most often is asked for first.
+        match (&mut *self, &event) {
+            (Answer::Plaintext, _) => http::plaintext(event, out),
             (Answer::WebSocket(socket, _), Event::WebSocketReceive(message)) => {
-                socket.message(message, out)
+                socket.message(*message, out)
             }
-            (answer, event) => answer.receive_other(event, out),
+            _ => self.receive_other(event, out),
         }
     }
 }

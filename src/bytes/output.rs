@@ -329,9 +329,44 @@ impl Output {
         }
     }
 
+    /// Sends what waits and, if all was taken, gives the scratch buffer back. Tells whether all was
+    /// taken; if not, [`Output::give_back`] must follow.
+    #[inline(always)]
+    pub fn send_and_give_back(
+        &mut self,
+        scratch: &mut Vec<u8>,
+        pool: &mut Pool,
+        sink: &mut dyn Sink,
+    ) -> io::Result<bool> {
+        if !self.lent || self.shared.is_some() || self.owned.capacity() > LARGEST_SCRATCH {
+            let all = self.flush(sink)?;
+            if all {
+                self.give_back(scratch, pool);
+            }
+            return Ok(all);
+        }
+        // What nearly all turns come to.
+        let offered = self.owned.len() - self.sent;
+        if offered > 0 {
+            let taken = sink.offer_one(&self.owned[self.sent..])?;
+            if taken < offered {
+                self.consume(taken);
+                return Ok(false);
+            }
+            self.written += taken as u64;
+            if let Some(frames) = &mut self.frames {
+                frames.end = self.written;
+            }
+        }
+        self.owned.clear();
+        self.sent = 0;
+        std::mem::swap(&mut self.owned, scratch);
+        self.lent = false;
+        Ok(true)
+    }
+
     /// Gives the scratch buffer back at the end of the turn; unsent bytes move to a buffer of
     /// the connection's own.
-    #[inline(always)]
     pub fn give_back(&mut self, scratch: &mut Vec<u8>, pool: &mut Pool) {
         if self.lent && self.is_empty() && self.owned.capacity() <= LARGEST_SCRATCH {
             self.owned.clear();

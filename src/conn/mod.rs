@@ -17,7 +17,6 @@
 
 pub(crate) mod call;
 mod client;
-mod ends;
 mod http;
 mod questions;
 pub mod record;
@@ -36,6 +35,7 @@ use crate::asgi::groups::Publication;
 use crate::asgi::handle::{Address, ScopeCommand};
 use crate::asgi::order;
 use crate::asgi::outbox::{ScopeCore, Side};
+use crate::asgi::scope::ServerAddress;
 use crate::asgi::{App, Event, Flow, Handler, Outbox, SendError};
 use crate::bytes::input::Input;
 use crate::bytes::moment::Moment;
@@ -44,7 +44,6 @@ use crate::bytes::pool::Pool;
 use crate::ws::receiver::Target;
 
 use call::Failure;
-use ends::Ends;
 use http::{Exchange, HttpRole};
 use record::{Cause, Deadline, Record};
 use trace::{Observer, Trace};
@@ -88,17 +87,28 @@ pub struct Turn<'e> {
 pub struct Addresses {
     /// The peer; `None` on a unix socket.
     pub client: Option<SocketAddr>,
-    /// Our end.
-    pub server: Option<Local>,
+    /// Our end, which many connections have in common.
+    pub server: Option<Arc<Local>>,
 }
 
 /// The server's end of a connection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Local {
     /// Address and port.
     Inet(SocketAddr),
     /// The path of a unix socket.
-    Unix(Arc<Path>),
+    Unix(Box<Path>),
+}
+
+impl Addresses {
+    /// Our end, for a scope.
+    #[inline(always)]
+    fn server(&self) -> Option<ServerAddress<'_>> {
+        self.server.as_deref().map(|local| match local {
+            Local::Inet(address) => ServerAddress::Inet(*address),
+            Local::Unix(path) => ServerAddress::Unix(path),
+        })
+    }
 }
 
 /// How far a connection is from its end.
@@ -144,7 +154,7 @@ pub struct Connection<H> {
     core: ScopeCore,
     input: Input,
     output: Output,
-    ends: Ends,
+    ends: Addresses,
     /// Bytes wait in the input for another reason than that more are needed: the budget of the
     /// turn was used up, an answer is due first, the application pauses, the peer does not read.
     /// Set where the pump stops for such a reason, cleared when it begins again;
@@ -187,7 +197,7 @@ impl<H: Handler> Connection<H> {
             core: ScopeCore::default(),
             input: Input::default(),
             output: Output::default(),
-            ends: Ends::new(addresses),
+            ends: addresses,
             stalled: false,
             eof: false,
             drain_due: false,
@@ -635,7 +645,7 @@ mod tests {
             size_of::<ScopeCore>(),
             size_of::<Input>(),
             size_of::<Output>(),
-            size_of::<Ends>(),
+            size_of::<Addresses>(),
             size_of::<Phase>(),
             size_of::<Option<Cause>>(),
             size_of::<crate::http::receiver::Receiver>()

@@ -48,9 +48,12 @@ impl<H: Handler> Connection<H> {
         if let Role::WebSocket(_) = self.role {
             let told = self.tell_whole_messages(bytes, turn);
             used = told.used;
-            if used == bytes.len() && told.as_before && self.core.is_quiet() && self.write(turn) {
+            if used == bytes.len()
+                && told.as_before
+                && self.core.is_quiet()
+                && self.write(loan, turn)
+            {
                 debug_assert!(self.is_quiet());
-                self.output.give_back(&mut loan.output, &mut turn.env.kit.pool);
                 return true;
             }
         }
@@ -65,25 +68,26 @@ impl<H: Handler> Connection<H> {
     /// not needed between turns. Tells whether the connection is quiet then.
     #[inline(always)]
     pub fn end_turn(&mut self, loan: &mut Loan<H>, turn: &mut Turn<'_>) -> bool {
-        let quiet = self.write(turn) && self.is_quiet();
+        let quiet = self.write(loan, turn) && self.is_quiet();
         if !quiet {
             self.settle_turn(turn);
+            self.output.give_back(&mut loan.output, &mut turn.env.kit.pool);
         }
-        self.output.give_back(&mut loan.output, &mut turn.env.kit.pool);
         if let Some(room) = self.room.take() {
             loan.room = Some(room);
         }
         quiet
     }
 
-    /// Writes what is queued; tells whether all of it has left.
+    /// Writes what is queued; tells whether all of it has left, and the lent buffer is back.
     #[inline(always)]
-    fn write(&mut self, turn: &mut Turn<'_>) -> bool {
+    fn write(&mut self, loan: &mut Loan<H>, turn: &mut Turn<'_>) -> bool {
         if self.core.broken.is_some() {
             return false;
         }
         // [6455-6.1-5]
-        match self.output.flush(turn.env.sink) {
+        let (scratch, pool) = (&mut loan.output, &mut turn.env.kit.pool);
+        match self.output.send_and_give_back(scratch, pool, turn.env.sink) {
             Ok(all) => all,
             Err(error) => {
                 self.core.fail(error.kind());

@@ -4,7 +4,7 @@
 //! randomness. A simulated world is a second implementation, not a second loop.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -118,8 +118,10 @@ pub(crate) struct RealWorld {
     poll: Poll,
     events: Events,
     listener: Option<TcpListener>,
-    /// Our end, unless the listener listens on all addresses.
-    local: Option<SocketAddr>,
+    /// Does the listener listen on all addresses? Then our end depends on the connection.
+    on_all: bool,
+    /// Our end of the last connection.
+    local: Option<Arc<Local>>,
     random: u64,
     /// Where its clock begins.
     began: Instant,
@@ -129,7 +131,8 @@ impl RealWorld {
     /// With this listener, non-blocking; also gives what wakes it.
     pub(crate) fn new(listener: std::net::TcpListener) -> io::Result<(Self, Box<dyn Wake>)> {
         let poll = Poll::new()?;
-        let local = listener.local_addr().ok().filter(|local| !local.ip().is_unspecified());
+        let local = listener.local_addr().ok();
+        let on_all = local.is_none_or(|local| local.ip().is_unspecified());
         let mut listener = TcpListener::from_std(listener);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), MAILBOX)?);
@@ -142,7 +145,8 @@ impl RealWorld {
             poll,
             events: Events::with_capacity(EVENTS),
             listener: Some(listener),
-            local,
+            on_all,
+            local: local.map(|local| Arc::new(Local::Inet(local))),
             random,
             began: Instant::now(),
         };
@@ -211,8 +215,13 @@ impl World for RealWorld {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let (stream, client) = listener.accept()?;
-        let local = self.local.or_else(|| stream.local_addr().ok());
-        Ok((stream, Addresses { client: Some(client), server: local.map(Local::Inet) }))
+        if self.on_all {
+            let local = stream.local_addr().ok().map(Local::Inet);
+            if local != self.local.as_deref().cloned() {
+                self.local = local.map(Arc::new);
+            }
+        }
+        Ok((stream, Addresses { client: Some(client), server: self.local.clone() }))
     }
 
     fn register(&mut self, stream: &mut TcpStream, key: Key) -> io::Result<()> {

@@ -77,6 +77,8 @@ pub struct Rig<A: App> {
     pub peer: Peer,
     conn: Option<Connection<A::Handler>>,
     generation: u32,
+    /// Our end, which all connections have in common.
+    local: Arc<Local>,
     mailbox: Arc<TestMailbox>,
     loan: Loan<A::Handler>,
     read: Option<Scratch>,
@@ -109,6 +111,7 @@ impl<A: App> Rig<A> {
             peer: Peer { got: Vec::new(), room: usize::MAX, writes: 0, error: None },
             conn: None,
             generation: 0,
+            local: Arc::new(Local::Inet("127.0.0.1:8000".parse().unwrap())),
             mailbox,
             loan: Loan::new(64 * 1024),
             read: None,
@@ -133,7 +136,7 @@ impl<A: App> Rig<A> {
         self.record = None;
         let addresses = Addresses {
             client: Some("127.0.0.1:1000".parse().unwrap()),
-            server: Some(Local::Inet("127.0.0.1:8000".parse().unwrap())),
+            server: Some(Arc::clone(&self.local)),
         };
         let generation = self.generation;
         let mut budget = 0;

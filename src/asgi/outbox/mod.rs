@@ -233,6 +233,7 @@ impl<'a> Outbox<'a> {
         self.send_message(message.into())
     }
 
+    #[inline]
     fn send_message(&mut self, message: Message<'_>) -> Result<Flow, SendError> {
         self.before_send()?;
         match &mut self.side {

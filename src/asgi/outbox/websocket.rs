@@ -362,10 +362,7 @@ impl WebSocketSide {
     ) -> Result<(), SendError> {
         // In the state in which it is nearly always sent it changes nothing: see the law.
         if self.order != WebSocket::Open {
-            // [6455-5.5.1-2] [6455-6.1-1]
-            let step = self.step(WebSocketStep::Send, "websocket.send")?;
-            let Some(next) = step else { return Ok(()) };
-            self.order = next;
+            return self.message_unless_open();
         }
         if self.special.is_some() {
             return self.special_message(message, core, output, env);
@@ -374,6 +371,15 @@ impl WebSocketSide {
         // [6455-6.1-2] [6455-6.1-3] [6455-6.1-4]
         frame::encode(output.tail(), true, message.opcode(), payload.len());
         put_payload(payload, &mut self.mark, core, output, env)
+    }
+
+    /// What the law says of a message in any other state.
+    #[cold]
+    fn message_unless_open(&mut self) -> Result<(), SendError> {
+        // [6455-5.5.1-2] [6455-6.1-1]
+        let step = self.step(WebSocketStep::Send, "websocket.send")?;
+        debug_assert!(step.is_none(), "only an open WebSocket sends messages");
+        Ok(())
     }
 
     /// A message that is compressed or masked.

@@ -184,7 +184,7 @@ impl<H: Handler> Connection<H> {
                 query_string: target.query(),
                 root_path: "",
                 headers: Headers::new(head_bytes, &turn.env.kit.fields),
-                client: ends.client(),
+                client: ends.client,
                 server: ends.server(),
                 state: &turn.env.round.state,
             }));
@@ -305,7 +305,7 @@ impl<H: Handler> Connection<H> {
             query_string: target.query(),
             root_path: "",
             headers,
-            client: self.ends.client(),
+            client: self.ends.client,
             server: self.ends.server(),
             state: &turn.env.round.state,
         });
