@@ -15,7 +15,7 @@ use oneport::bytes::moment::Moment;
 use oneport::bytes::output::Sink;
 use oneport::conn::record::Record;
 use oneport::conn::{
-    Addresses, Compression, Connection, Delivered, Loan, Local, TURN_BUDGET, Turn,
+    Addresses, Compression, Connection, Delivered, Loan, Local, ROOM_AT_REST, TURN_BUDGET, Turn,
 };
 use oneport::http::date::Prefab;
 use oneport::ws::mask::Keys;
@@ -199,6 +199,22 @@ impl<A: App> Rig<A> {
         }
     }
 
+    /// The turn of a connection that is quiet, as a worker does it.
+    fn turn_at_rest(&mut self, read: &mut [u8]) {
+        let mut budget = 0;
+        let Parts { conn: Some(conn), app, loan, mut turn } = self.parts(&mut budget) else {
+            return;
+        };
+        if conn.turn_at_rest(app, read, loan, &mut turn) {
+            return;
+        }
+        if conn.is_ended() {
+            self.end();
+        } else if conn.has_work(&turn.env.round.config) {
+            self.turn(|conn, app, turn| conn.run(app, turn));
+        }
+    }
+
     /// Bytes arrive: into the connection's own buffer if it wants, else through the scratch.
     /// What it does not want to read stays in the network: the number of bytes read.
     pub fn feed(&mut self, bytes: &[u8]) -> usize {
@@ -220,7 +236,11 @@ impl<A: App> Rig<A> {
                 let read = &mut scratch.bytes()[..n];
                 read.copy_from_slice(&rest[..n]);
                 fed += n;
-                self.turn(|conn, app, turn| conn.bytes_in(app, read, turn));
+                if conn.is_quiet() && n < ROOM_AT_REST {
+                    self.turn_at_rest(read);
+                } else {
+                    self.turn(|conn, app, turn| conn.bytes_in(app, read, turn));
+                }
                 self.read = Some(scratch);
             }
         }
