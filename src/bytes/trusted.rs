@@ -55,50 +55,62 @@ pub(crate) fn xor_text(bytes: &mut [u8], key: [u8; 4]) -> Result<&str, std::str:
 
 /// XORs `bytes` with the four of `key`, again and again, and tells whether all are ASCII then.
 ///
-/// The last step is as wide as the others and overlaps the one before: it is loaded first and stored
-/// last, and where both write they write the same.
+/// In steps of 16, 8, 4 and 1 bytes, none of which overlaps another: a load of bytes that two stores
+/// have just written waits for both.
 #[inline(always)]
 pub(crate) fn xor_short(bytes: &mut [u8], key: [u8; 4]) -> bool {
-    // Where the last step begins, and with it the key, depends on the length alone.
-    let word = u32::from_le_bytes(key);
-    let last_word = word.rotate_right(8 * (bytes.len() as u32 % 4));
-    if let Some(last) = bytes.last_chunk::<16>() {
-        let last = Sixteen::of(last).xor(Sixteen::each_word(last_word));
+    let word = u32::from_ne_bytes(key);
+    let double = u64::from(word) | u64::from(word) << 32;
+    let mut any = 0;
+    let mut rest = bytes;
+    if rest.len() >= 16 {
         let wide = Sixteen::each_word(word);
-        let mut any = last;
-        for step in bytes.as_chunks_mut::<16>().0 {
+        let mut any_wide = Sixteen::each(0);
+        let steps;
+        (steps, rest) = rest.as_chunks_mut::<16>();
+        for step in steps {
             let plain = Sixteen::of(step).xor(wide);
             plain.store(step);
-            any = any.or(plain);
+            any_wide = any_wide.or(plain);
         }
-        if let Some(end) = bytes.last_chunk_mut::<16>() {
-            last.store(end);
-        }
-        return any.is_ascii();
+        any = if any_wide.is_ascii() { 0 } else { u64::MAX };
     }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        let double = |word| u64::from(word) | u64::from(word) << 32;
-        let first = u64::from_le_bytes(*first) ^ double(word);
-        let last = u64::from_le_bytes(*last) ^ double(last_word);
-        bytes[..8].copy_from_slice(&first.to_le_bytes());
-        let at = bytes.len() - 8;
-        bytes[at..].copy_from_slice(&last.to_le_bytes());
-        return (first | last) & 0x8080_8080_8080_8080 == 0;
+    if let Some(step) = rest.first_chunk_mut::<8>() {
+        let plain = u64::from_ne_bytes(*step) ^ double;
+        *step = plain.to_ne_bytes();
+        any |= plain;
+        rest = &mut rest[8..];
     }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        let first = u32::from_le_bytes(*first) ^ word;
-        let last = u32::from_le_bytes(*last) ^ last_word;
-        bytes[..4].copy_from_slice(&first.to_le_bytes());
-        let at = bytes.len() - 4;
-        bytes[at..].copy_from_slice(&last.to_le_bytes());
-        return (first | last) & 0x8080_8080 == 0;
+    if let Some(step) = rest.first_chunk_mut::<4>() {
+        let plain = u32::from_ne_bytes(*step) ^ word;
+        *step = plain.to_ne_bytes();
+        any |= u64::from(plain);
+        rest = &mut rest[4..];
     }
-    let mut any = 0;
-    for (byte, key) in bytes.iter_mut().zip(key) {
+    for (byte, key) in rest.iter_mut().zip(key) {
         *byte ^= key;
-        any |= *byte;
+        any |= u64::from(*byte);
     }
-    any < 0x80
+    any & 0x8080_8080_8080_8080 == 0
+}
+
+/// XORs `bytes` with the four of `key`, again and again; for those that are not many.
+#[inline]
+pub(crate) fn xor_medium(bytes: &mut [u8], key: [u8; 4]) {
+    let rest = if bytes.len() < 64 { bytes } else { xor_steps(bytes, key) };
+    xor_short(rest, key);
+}
+
+/// All whole steps; gives back the rest.
+fn xor_steps(bytes: &mut [u8], key: [u8; 4]) -> &mut [u8] {
+    let wide = Sixteen::each_word(u32::from_ne_bytes(key));
+    let (steps, rest) = bytes.as_chunks_mut::<64>();
+    for step in steps {
+        for part in step.as_chunks_mut::<16>().0 {
+            Sixteen::of(part).xor(wide).store(part);
+        }
+    }
+    rest
 }
 
 /// XORs `bytes` with the eight bytes of `pattern`, again and again.
@@ -231,7 +243,7 @@ mod sse2 {
             Self(unsafe { _mm_set1_epi8(byte.cast_signed()) })
         }
 
-        /// The bytes of this number, the lowest first, four times.
+        /// The bytes of this number, as they are in memory, four times.
         #[inline(always)]
         pub(crate) fn each_word(word: u32) -> Self {
             // SAFETY: SSE2 is part of every x86-64.
@@ -329,10 +341,10 @@ mod plain {
             Self([byte; 16])
         }
 
-        /// The bytes of this number, the lowest first, four times.
+        /// The bytes of this number, as they are in memory, four times.
         #[inline(always)]
         pub(crate) fn each_word(word: u32) -> Self {
-            Self(std::array::from_fn(|at| word.to_le_bytes()[at % 4]))
+            Self(std::array::from_fn(|at| word.to_ne_bytes()[at % 4]))
         }
 
         /// Those from `low` to `high`; `low` is above 0 and `high` below 0x7f.

@@ -21,38 +21,16 @@ pub trait Keys: Send {
 
 /// Masks or unmasks `bytes` in place, beginning with `key[0]`.
 ///
-/// The 32-byte steps have no branch inside; the compiler makes vector instructions of them. What
-/// is left, and all of a short message, goes by words of 8, 4, 2 and 1 bytes: each begins with
-/// `key[0]` again, or where the last one ended.
+/// A short message goes by words of 16, 8, 4 and 1 bytes, a long one by the widest vectors there are.
 #[inline]
 pub fn apply(bytes: &mut [u8], key: [u8; 4]) {
-    let word = u32::from_ne_bytes(key);
-    let double = doubled(key);
-    let mut rest = bytes;
-    if rest.len() >= LONG {
-        return apply_long(rest, key);
+    if bytes.len() >= LONG {
+        return apply_long(bytes, key);
     }
-    if rest.len() >= 32 {
-        rest = apply_wide(rest, double);
+    if bytes.len() >= WIDE {
+        return trusted::xor(bytes, doubled(key));
     }
-    while rest.len() >= 8 {
-        let (chunk, behind) = rest.split_at_mut(8);
-        let chunk: &mut [u8; 8] = chunk.try_into().expect("eight bytes were split off");
-        *chunk = (u64::from_ne_bytes(*chunk) ^ double).to_ne_bytes();
-        rest = behind;
-    }
-    if rest.len() >= 4 {
-        let (chunk, behind) = rest.split_at_mut(4);
-        let chunk: &mut [u8; 4] = chunk.try_into().expect("four bytes were split off");
-        *chunk = (u32::from_ne_bytes(*chunk) ^ word).to_ne_bytes();
-        rest = behind;
-    }
-    match rest {
-        [a, b, c] => (*a, *b, *c) = (*a ^ key[0], *b ^ key[1], *c ^ key[2]),
-        [a, b] => (*a, *b) = (*a ^ key[0], *b ^ key[1]),
-        [a] => *a ^= key[0],
-        _ => {}
-    }
+    trusted::xor_medium(bytes, key);
 }
 
 /// Unmasks a text in place and checks it.
@@ -68,21 +46,8 @@ pub fn apply_to_text(bytes: &mut [u8], key: [u8; 4]) -> Result<&str, InvalidUtf8
     utf8::text(bytes)
 }
 
-/// Masks all whole pieces of 32 bytes and gives back the rest.
-#[inline(never)]
-fn apply_wide(bytes: &mut [u8], double: u64) -> &mut [u8] {
-    let mut wide = [0u8; 32];
-    for part in wide.chunks_exact_mut(8) {
-        part.copy_from_slice(&double.to_ne_bytes());
-    }
-    let mut chunks = bytes.chunks_exact_mut(32);
-    for chunk in &mut chunks {
-        for (byte, key) in chunk.iter_mut().zip(&wide) {
-            *byte ^= key;
-        }
-    }
-    chunks.into_remainder()
-}
+/// From this length on a payload is worth the question which vectors the machine has (bytes).
+const WIDE: usize = 512;
 
 /// A payload of this length is worth some preparation (bytes): the widest vectors that the machine
 /// has, written where no two of them share a line of the cache.
