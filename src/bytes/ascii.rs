@@ -188,30 +188,56 @@ fn is_usual_long_host(bytes: &[u8]) -> bool {
 /// colon stands. `None` if it does not begin with a token and a colon; see [`token_end`] then.
 #[inline(always)]
 pub fn lower_name(bytes: &mut [u8]) -> Option<usize> {
-    /// The bit of lower case, and no bit.
-    static BITS: [u8; 32] = {
-        let mut bits = [0; 32];
-        bits.split_at_mut(16).0.copy_from_slice(&[0x20; 16]);
-        bits
-    };
+    let Some(window) = bytes.first_chunk_mut::<16>() else { return lower_bytes(bytes, 0) };
+    let others = usual_in_name(Sixteen::of(window)) ^ ALL;
+    if others == 0 {
+        return lower_long_name(bytes);
+    }
+    let usual = first(others);
+    lower_usual(&mut window[..usual]);
+    // What ends a name nearly always.
+    if usual > 0 && window[usual] == b':' { Some(usual) } else { lower_bytes(bytes, usual) }
+}
+
+/// As [`lower_name`], where the first sixteen bytes are usual.
+#[inline(never)]
+fn lower_long_name(bytes: &mut [u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(window) = bytes[at..].first_chunk_mut::<16>() {
-        let name = Sixteen::of(window);
-        let usual = first(usual_in_name(name) ^ ALL | 1 << 16);
-        // All that is usual but the letters has the bit already.
-        if let Some(bits) = BITS[16 - usual..].first_chunk() {
-            name.or(Sixteen::of(bits)).store(window);
-        }
+        let usual = first(usual_in_name(Sixteen::of(window)) ^ ALL | 1 << 16);
+        lower_usual(&mut window[..usual]);
         at += usual;
         if usual < 16 {
-            // What ends a name nearly always.
-            if window[usual] == b':' && at > 0 {
-                return Some(at);
-            }
             break;
         }
     }
     lower_bytes(bytes, at)
+}
+
+/// Turns letters into lower case; all others of these bytes, which are usual in a name, have the bit
+/// of lower case already.
+///
+/// Not a byte behind them is written: the value is looked at next, and a load of bytes that were
+/// partly written just now waits for them.
+#[inline(always)]
+fn lower_usual(name: &mut [u8]) {
+    const BIT: u64 = 0x2020_2020_2020_2020;
+    let end = name.len();
+    if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        let lower = |word: &[u8; 8]| (u64::from_ne_bytes(*word) | BIT).to_ne_bytes();
+        let (first, last) = (lower(first), lower(last));
+        name[..8].copy_from_slice(&first);
+        name[end - 8..].copy_from_slice(&last);
+    } else if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        let lower = |word: &[u8; 4]| (u32::from_ne_bytes(*word) | BIT as u32).to_ne_bytes();
+        let (first, last) = (lower(first), lower(last));
+        name[..4].copy_from_slice(&first);
+        name[end - 4..].copy_from_slice(&last);
+    } else {
+        for byte in name {
+            *byte |= BIT as u8;
+        }
+    }
 }
 
 /// As [`lower_name`], byte by byte, from `at` on.
@@ -279,14 +305,18 @@ pub fn position(bytes: &[u8], byte: u8) -> Option<usize> {
 /// normally the CR that ends the line. The length of `bytes` if there is none.
 #[inline(always)]
 pub fn field_value_end(bytes: &[u8], from: usize) -> usize {
-    let at = end_of(bytes, from, |window| window.within(b' ', b'~').bits());
-    if bytes[at..].first_chunk() == Some(b"\r\n") {
-        return at;
-    }
+    let at = usual_value_end(bytes, from);
     match bytes.get(at) {
         Some(b'\t' | 0x80..) => unusual_value_end(bytes, at),
         _ => at,
     }
+}
+
+/// The position of the first byte at or after `from` that is neither visible ASCII nor a space:
+/// nearly always that of [`field_value_end`].
+#[inline(always)]
+pub fn usual_value_end(bytes: &[u8], from: usize) -> usize {
+    end_of(bytes, from, |window| window.within(b' ', b'~').bits())
 }
 
 /// As [`field_value_end`], where a tab or something beyond ASCII was found.

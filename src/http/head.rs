@@ -445,15 +445,20 @@ fn field_line(bytes: &mut [u8]) -> Result<Line<'_>, Error> {
     if bytes.first_chunk() == Some(b"\r\n") {
         return Ok(Line::Empty);
     }
+    // Where the line ends, if all of it is as usual: looked for before the name is, since the next
+    // line waits for it. A value may contain whatever a name is made of, and a colon.
+    let mut end = ascii::usual_value_end(bytes, 0);
     let Some(colon) = ascii::lower_name(bytes) else {
         return mistaken_line(bytes, ascii::token_end(bytes)).map_or(Ok(Line::Partial), Err);
     };
     let bytes = &*bytes;
-    let end = ascii::field_value_end(bytes, colon + 1);
-    let (line, after) = bytes.split_at(end);
-    if after.first_chunk::<2>() != Some(b"\r\n") {
-        return unusual_end(bytes, end).map_or(Ok(Line::Partial), Err);
+    if bytes.get(end..end + 2) != Some(b"\r\n") {
+        end = ascii::field_value_end(bytes, end.max(colon + 1));
+        if bytes.get(end..end + 2) != Some(b"\r\n") {
+            return unusual_end(bytes, end).map_or(Ok(Line::Partial), Err);
+        }
     }
+    let line = &bytes[..end];
     // OWS belongs to the line, not to the value: mostly one space before it. Of all the bytes that
     // were let through, only space and tab are as low as that.
     // [9110-5.5-1]
