@@ -217,8 +217,9 @@ fn lower_long_name(bytes: &mut [u8]) -> Option<usize> {
 /// Turns letters into lower case; all others of these bytes, which are usual in a name, have the bit
 /// of lower case already.
 ///
-/// Not a byte behind them is written: the value is looked at next, and a load of bytes that were
-/// partly written just now waits for them.
+/// A load of bytes that several stores have just written waits for all of them. So not a byte behind
+/// the name is written, where the value is looked at next, and its first bytes are written last: who
+/// compares it loads them as they were stored.
 #[inline(always)]
 fn lower_usual(name: &mut [u8]) {
     const BIT: u64 = 0x2020_2020_2020_2020;
@@ -226,13 +227,13 @@ fn lower_usual(name: &mut [u8]) {
     if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
         let lower = |word: &[u8; 8]| (u64::from_ne_bytes(*word) | BIT).to_ne_bytes();
         let (first, last) = (lower(first), lower(last));
-        name[..8].copy_from_slice(&first);
         name[end - 8..].copy_from_slice(&last);
+        name[..8].copy_from_slice(&first);
     } else if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
         let lower = |word: &[u8; 4]| (u32::from_ne_bytes(*word) | BIT as u32).to_ne_bytes();
         let (first, last) = (lower(first), lower(last));
-        name[..4].copy_from_slice(&first);
         name[end - 4..].copy_from_slice(&last);
+        name[..4].copy_from_slice(&first);
     } else {
         for byte in name {
             *byte |= BIT as u8;

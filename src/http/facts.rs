@@ -86,7 +86,7 @@ impl Facts {
     #[inline(always)]
     pub fn note(&mut self, name: &[u8], value: &[u8]) {
         // [9110-2.4-1] [9110-5.1-1]
-        // Few names matter; their lengths tell most others apart.
+        // Few names matter; their lengths and how they begin tell nearly all others apart.
         match name.len() {
             4 if name == b"host" => {
                 self.note_host();
@@ -95,7 +95,7 @@ impl Facts {
                     self.broken.get_or_insert(Error::HostInvalid);
                 }
             }
-            2 | 6 | 7 | 10 | 14 | 17 => self.note_other(name, value),
+            length if FIRST_OF.get(length) == name.first() => self.note_other(name, value),
             _ => {}
         }
     }
@@ -210,6 +210,22 @@ impl Facts {
         Ok(())
     }
 }
+
+/// How a name of this length begins if it matters; no name begins with a zero.
+static FIRST_OF: [u8; 18] = {
+    let mut first = [0; 18];
+    let mut at = 0;
+    while at < OTHERS.len() {
+        assert!(first[OTHERS[at].len()] == 0, "one name of each length");
+        first[OTHERS[at].len()] = OTHERS[at][0];
+        at += 1;
+    }
+    first
+};
+
+/// The names that matter, but for Host.
+const OTHERS: [&[u8]; 6] =
+    [b"te", b"expect", b"upgrade", b"connection", b"content-length", b"transfer-encoding"];
 
 /// Is this, in any case, an element of the list?
 fn has_element(list: &[u8], element: &[u8]) -> bool {
