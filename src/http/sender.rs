@@ -287,7 +287,6 @@ impl Sender {
         {
             // What the long way below comes to.
             self.status = status;
-            out.reserve(head.len() + body.len());
             out.extend_from_slice(head);
         } else {
             out.reserve(WHOLE_HEAD + body.len());

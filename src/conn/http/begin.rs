@@ -6,6 +6,7 @@ use super::response::Ended;
 use super::{Due, Exchange};
 use crate::asgi::outbox::{HttpSide, Side};
 use crate::asgi::{App, Config, Event, Handler, HttpScope, Outbox, Scope, WebSocketScope};
+use crate::bytes::utf8;
 use crate::conn::call::{self, Failure};
 use crate::conn::record::Cause;
 use crate::conn::trace::Trace;
@@ -60,14 +61,17 @@ impl<H: Handler> Connection<H> {
         if !is_plain {
             return self.begin_any(app, head, head_bytes, rest, turn);
         }
+        // It is ASCII: the parser says so, and this asks once more.
+        let Ok(path) = utf8::text(raw_target) else {
+            return self.begin_any(app, head, head_bytes, rest, turn);
+        };
         // The short way for what most requests are: what `begin_any` comes to for them.
         if let Some(role) = self.http() {
             role.is_head = false;
         }
-        let path = target::plain_path(raw_target);
         let asked = Asked {
             method: "GET",
-            path: &path,
+            path,
             target: Target::Origin { path: raw_target, query: b"" },
             version: Version::Http11,
             is_head: false,
