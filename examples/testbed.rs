@@ -90,6 +90,7 @@ impl Answer {
     #[inline(never)]
     fn receive_other(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
         match self {
+            // Asked for already, but the compiler does not know.
             Answer::Plaintext => http::plaintext(event, out),
             Answer::Http(page, visit) => {
                 if let Event::HttpDisconnect = event {

@@ -13,7 +13,7 @@
 //!
 //! - **The scratch.** For one turn a connection without unsent bytes is lent its worker's
 //!   scratch buffer ([`Output::lend`]); it appends to memory that is warm, and gives it back
-//!   after the write ([`Output::give_back`]). Only what the peer did not take is copied into a
+//!   after the write ([`Output::send_and_give_back`]). Only what the peer did not take is copied into a
 //!   buffer of its own. An idle connection owns none.
 //! - **The sink.** A large payload is not copied: [`Output::offer`] shows it, behind what is
 //!   queued, to the [`Sink`] of this call (the socket) and copies only what was not taken.
@@ -368,6 +368,10 @@ impl Output {
     /// Gives the scratch buffer back at the end of the turn; unsent bytes move to a buffer of
     /// the connection's own.
     pub fn give_back(&mut self, scratch: &mut Vec<u8>, pool: &mut Pool) {
+        if !self.lent && self.owned.capacity() == 0 {
+            // Nothing to give: it was given back with the last write.
+            return;
+        }
         if self.lent && self.is_empty() && self.owned.capacity() <= LARGEST_SCRATCH {
             self.owned.clear();
             self.sent = 0;

@@ -88,17 +88,15 @@ pub(super) fn failure(error: AppError) -> Failure {
     }
 }
 
-/// As [`drop_guarded`], without moving it first.
+/// Drops what belongs to an application; its `drop` may panic too.
+pub(crate) fn drop_guarded<T>(value: T) {
+    drop_guarded_in(&mut Some(value));
+}
+
+/// As [`drop_guarded`], where it is.
 #[inline(always)]
 pub(crate) fn drop_guarded_in<T>(place: &mut Option<T>) {
     if std::mem::needs_drop::<T>() && guarded(|| *place = None).is_err() {
-        log::error!("a handler panicked while it was dropped");
-    }
-}
-
-/// Drops what belongs to an application; its `drop` may panic too.
-pub(crate) fn drop_guarded<T>(value: T) {
-    if std::mem::needs_drop::<T>() && guarded(|| drop(value)).is_err() {
         log::error!("a handler panicked while it was dropped");
     }
 }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Whatever comes in (bytes, a command of a handle, a publication, the time) is an entry point
-//! of its own; after one or more of them the worker calls [`Connection::end_turn`], which writes
+//! of its own; after one or more of them the worker calls [`Connection::end_turn`] (bytes for a
+//! connection at rest have all that in one, [`Connection::turn_at_rest`]), which writes
 //! what is queued in one go and settles what follows from it: a `Drain`, the next deadline, the
 //! end. Bytes that could not be used at once (an answer is due first, the peer does not read,
 //! the budget of the turn is used up) wait in the input; [`Connection::has_work`] tells the
@@ -37,7 +38,7 @@ use crate::asgi::order;
 use crate::asgi::outbox::{ScopeCore, Side};
 use crate::asgi::scope::ServerAddress;
 use crate::asgi::{App, Event, Flow, Handler, Outbox, SendError};
-use crate::bytes::input::Input;
+use crate::bytes::input::{Input, SCRATCH};
 use crate::bytes::moment::Moment;
 use crate::bytes::output::{Output, SharedBytes};
 use crate::bytes::pool::Pool;
@@ -58,8 +59,9 @@ const REQUEST_COST: u32 = 4;
 /// While an answer is due, this much of what comes next is taken in; then the socket is not
 /// read (bytes).
 const READ_AHEAD: usize = 64 * 1024;
-/// The most that is read of a connection at rest in its first read (bytes).
-pub const ROOM_AT_REST: usize = 2 * READ_AHEAD;
+/// The most that is read at a time of what may have to wait for an answer (bytes).
+const ROOM: usize = 2 * READ_AHEAD;
+const _: () = assert!(ROOM <= SCRATCH);
 /// Where a large message is expected, so much is read at first; the rest is read to where it belongs
 /// (bytes).
 const FIRST_READ: usize = 16 * 1024;
@@ -259,11 +261,20 @@ impl<H: Handler> Connection<H> {
     pub fn read_room(&mut self, size: usize) -> usize {
         match &mut self.role {
             // What may have to wait for an answer is bounded; the bytes of a body do not wait.
-            Role::Http(role) => role.body_left().saturating_add(ROOM_AT_REST).min(size),
+            Role::Http(role) => role.body_left().saturating_add(ROOM).min(size),
             Role::WebSocket(role) => match role.receiver.expects_large() {
                 true => FIRST_READ.min(size),
                 false => size,
             },
+        }
+    }
+
+    /// As [`Connection::read_room`], for a connection that is quiet.
+    #[inline(always)]
+    pub fn room_at_rest(&self) -> usize {
+        match &self.role {
+            Role::Http(_) => ROOM,
+            Role::WebSocket(_) => SCRATCH,
         }
     }
 
@@ -354,6 +365,7 @@ impl<H: Handler> Connection<H> {
             Some(deflater) => publication.frame_for(deflater, &mut turn.env.kit.deflate),
         };
         self.output.share(&bytes);
+        self.core.crowded |= self.output.len() > turn.env.round.config.high_water;
         Delivered::Queued
     }
 
@@ -633,6 +645,18 @@ mod tests {
         fn receive(&mut self, _: Event<'_>, _: &mut Outbox<'_>) -> Result<(), AppError> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn our_end_is_told_as_it_is() {
+        let server = |local| {
+            Addresses { client: None, server: local }.server().map(|server| format!("{server:?}"))
+        };
+        let unix = server(Some(Arc::new(Local::Unix(Path::new("/run/x.sock").into()))));
+        assert_eq!(unix.as_deref(), Some("Unix(\"/run/x.sock\")"));
+        let inet = server(Some(Arc::new(Local::Inet("[fe80::1%3]:1".parse().unwrap()))));
+        assert_eq!(inet.as_deref(), Some("Inet([fe80::1%3]:1)"));
+        assert_eq!(server(None), None);
     }
 
     /// Whoever makes this larger pays it for every idle connection.

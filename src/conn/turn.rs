@@ -48,13 +48,10 @@ impl<H: Handler> Connection<H> {
         if let Role::WebSocket(_) = self.role {
             let told = self.tell_whole_messages(bytes, turn);
             used = told.used;
-            if used == bytes.len()
-                && told.as_before
-                && self.core.is_quiet()
-                && self.write(loan, turn)
-            {
-                debug_assert!(self.is_quiet());
-                return true;
+            if used == bytes.len() && told.as_before && self.core.is_quiet() {
+                let all = self.write(loan, turn);
+                debug_assert!(!all || self.is_quiet());
+                return all || self.settle_end(all, loan, turn);
             }
         }
         self.room = loan.room.take();
@@ -68,7 +65,14 @@ impl<H: Handler> Connection<H> {
     /// not needed between turns. Tells whether the connection is quiet then.
     #[inline(always)]
     pub fn end_turn(&mut self, loan: &mut Loan<H>, turn: &mut Turn<'_>) -> bool {
-        let quiet = self.write(loan, turn) && self.is_quiet();
+        let all = self.write(loan, turn);
+        self.settle_end(all, loan, turn)
+    }
+
+    /// The end of a turn, behind its write, which was of all that waited or not.
+    #[inline(always)]
+    fn settle_end(&mut self, all: bool, loan: &mut Loan<H>, turn: &mut Turn<'_>) -> bool {
+        let quiet = all && self.is_quiet();
         if !quiet {
             self.settle_turn(turn);
             self.output.give_back(&mut loan.output, &mut turn.env.kit.pool);

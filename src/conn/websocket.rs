@@ -292,11 +292,7 @@ impl<H: Handler> Connection<H> {
     /// May the short way be taken: is everything as it is between two messages that are told?
     fn may_run(&self, config: &Config) -> bool {
         let Role::WebSocket(role) = &self.role else { return false };
-        let core = &self.core;
-        role.is_open()
-            && !role.side.is_held()
-            && !(core.paused | core.full | core.lost)
-            && self.output.len() <= config.high_water
+        role.side.goes_on(&self.core) && self.output.len() <= config.high_water
     }
 
     /// The short way for a run of messages that lie whole in the input: told one after the other

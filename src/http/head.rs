@@ -453,7 +453,8 @@ fn field_line(bytes: &mut [u8]) -> Result<Line<'_>, Error> {
     };
     let bytes = &*bytes;
     if bytes.get(end..end + 2) != Some(b"\r\n") {
-        end = ascii::field_value_end(bytes, end.max(colon + 1));
+        debug_assert!(end > colon, "a name and its colon are usual in a value");
+        end = ascii::field_value_end(bytes, end);
         if bytes.get(end..end + 2) != Some(b"\r\n") {
             return unusual_end(bytes, end).map_or(Ok(Line::Partial), Err);
         }

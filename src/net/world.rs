@@ -84,7 +84,8 @@ pub(crate) trait World {
     fn wall(&mut self) -> SystemTime;
     /// A number that peers cannot guess.
     fn random(&mut self) -> u64;
-    /// Waits until something is ready, at most for `timeout` (`None`: for ever), and notes what.
+    /// Waits until something is ready, at most for `timeout` (`None`: for ever), and adds it
+    /// to `ready`.
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Ready) -> io::Result<()>;
     /// Accepts one connection; `WouldBlock` if none waits.
     fn accept(&mut self) -> io::Result<(Self::Stream, Addresses)>;
@@ -217,7 +218,7 @@ impl World for RealWorld {
         let (stream, client) = listener.accept()?;
         if self.on_all {
             let local = stream.local_addr().ok().map(Local::Inet);
-            if local != self.local.as_deref().cloned() {
+            if local.as_ref() != self.local.as_deref() {
                 self.local = local.map(Arc::new);
             }
         }

@@ -356,10 +356,12 @@ impl Receiver {
     /// Is it between two messages, and holds no memory?
     #[inline(always)]
     pub fn is_quiet(&self) -> bool {
+        debug_assert!(self.arriving.is_some() || !self.large, "see `rest`");
         self.arriving.is_none() && self.inflater.as_ref().is_none_or(|own| own.bytes_held() == 0)
     }
 
-    /// Nothing came for a while: gives up the room for a message that is not there.
+    /// Nothing came for a while: gives up the room for a message that is not there, and expects no
+    /// large one any more: a connection at rest is not asked.
     pub fn rest(&mut self) {
         if self.current().is_none() {
             self.arriving = None;

@@ -1,9 +1,10 @@
 //! WebSocket scopes.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use oneport::conn::Delivered;
-use oneport::{Event, Flow, app, handler};
+use oneport::{Config, Event, Flow, SendError, app, handler};
 
 use crate::rig::{Rig, frame, publication, upgrade};
 
@@ -181,6 +182,37 @@ fn a_publish_to_a_peer_that_stopped_reading_neither_blocks_nor_grows_past_the_li
     // One Arc, many references: the queue holds no copies of large frames.
     rig.drain(usize::MAX);
     assert_eq!(rig.peer.got.len(), outcomes[0] * 1004);
+}
+
+#[test]
+fn a_send_behind_a_publication_past_the_hard_limit_is_closed() {
+    let mut config = Config::default();
+    (config.high_water, config.low_water, config.hard_limit) = (2000, 500, 6000);
+    for (published, expected) in [(9000, Err(SendError::Closed)), (5000, Ok(Flow::Full))] {
+        let sent = Arc::new(Mutex::new(None));
+        let noted = Arc::clone(&sent);
+        let app = app(move |_| {
+            let noted = Arc::clone(&noted);
+            Some(handler(move |event, out| {
+                match event {
+                    Event::WebSocketConnect => {
+                        out.accept()?;
+                        out.wake_after(Duration::from_secs(1));
+                    }
+                    Event::Timer => *noted.lock().unwrap() = Some(out.message("tick")),
+                    _ => {}
+                }
+                Ok(())
+            }))
+        });
+        let mut rig = Rig::with_config(app, config.clone());
+        rig.feed(&upgrade("/"));
+        rig.peer.room = 0;
+        let queued = rig.publish_to_it(&publication(&"x".repeat(published)));
+        assert_eq!(queued, Some(Delivered::Queued));
+        rig.advance(Duration::from_secs(1));
+        assert_eq!(sent.lock().unwrap().take(), Some(expected), "{published} bytes");
+    }
 }
 
 #[test]

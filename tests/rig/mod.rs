@@ -15,7 +15,7 @@ use oneport::bytes::moment::Moment;
 use oneport::bytes::output::Sink;
 use oneport::conn::record::Record;
 use oneport::conn::{
-    Addresses, Compression, Connection, Delivered, Loan, Local, ROOM_AT_REST, TURN_BUDGET, Turn,
+    Addresses, Compression, Connection, Delivered, Loan, Local, TURN_BUDGET, Turn,
 };
 use oneport::http::date::Prefab;
 use oneport::ws::mask::Keys;
@@ -236,7 +236,7 @@ impl<A: App> Rig<A> {
                 let read = &mut scratch.bytes()[..n];
                 read.copy_from_slice(&rest[..n]);
                 fed += n;
-                if conn.is_quiet() && n < ROOM_AT_REST {
+                if conn.is_quiet() && n < conn.room_at_rest() {
                     self.turn_at_rest(read);
                 } else {
                     self.turn(|conn, app, turn| conn.bytes_in(app, read, turn));

@@ -91,6 +91,9 @@ pub struct ScopeCore {
     pub timer: Option<Moment>,
     /// The outbox said `Full`; a `Drain` is owed.
     pub full: bool,
+    /// More than the high-water mark was queued, by a send or by a publication: the next send has
+    /// to look whether it still is, and whether the hard limit is passed.
+    pub crowded: bool,
     /// The connection is as good as over, whatever the handler does: the sink failed, or a send
     /// passed the hard limit.
     pub lost: bool,
@@ -367,13 +370,10 @@ impl<'a> Outbox<'a> {
     }
 
     /// Does everything stand as it stood before the callback, so that the next message can be
-    /// told at once: an open WebSocket whose peer keeps up and whose application wants more?
+    /// told at once?
     #[inline]
     pub(crate) fn goes_on(&self) -> bool {
-        let Side::WebSocket(side) = &self.side else { return false };
-        side.order() == order::WebSocket::Open
-            && !side.is_held()
-            && !(self.core.paused | self.core.full | self.core.lost)
+        matches!(&self.side, Side::WebSocket(side) if side.goes_on(self.core))
     }
 
     /// Does the WebSocket hold no memory for compression?
@@ -400,19 +400,19 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Looks **before** a send whether the last one found the queue full, so one event of any size
-    /// is always taken.
+    /// Looks at what is queued **before** a send, so one event of any size is always taken.
     #[inline(always)]
     fn before_send(&mut self) -> Result<(), SendError> {
-        if self.core.full | self.core.lost { self.before_send_when_full() } else { Ok(()) }
+        if self.core.crowded | self.core.lost { self.before_send_when_crowded() } else { Ok(()) }
     }
 
     #[cold]
-    fn before_send_when_full(&mut self) -> Result<(), SendError> {
+    fn before_send_when_crowded(&mut self) -> Result<(), SendError> {
         if self.core.lost {
             return Err(SendError::Closed);
         }
         if self.output.len() <= self.env.round.config.high_water {
+            self.core.crowded = false;
             return Ok(());
         }
         let held = match &self.side {
@@ -433,6 +433,7 @@ impl<'a> Outbox<'a> {
     fn flow(&mut self) -> Flow {
         if self.output.len() > self.env.round.config.high_water {
             self.core.full = true;
+            self.core.crowded = true;
             Flow::Full
         } else {
             Flow::Ready

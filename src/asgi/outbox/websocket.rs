@@ -156,6 +156,12 @@ impl WebSocketSide {
         self.order
     }
 
+    /// Can the next message be told at once: is it open, and does its application want more?
+    #[inline(always)]
+    pub fn goes_on(&self, core: &ScopeCore) -> bool {
+        self.order == WebSocket::Open && !self.is_held() && !(core.paused | core.full | core.lost)
+    }
+
     /// How far the closing handshake is.
     #[inline]
     pub fn closing(&self) -> Closing {
@@ -194,6 +200,7 @@ impl WebSocketSide {
     }
 
     /// Can the answer to the handshake still be replaced?
+    #[inline]
     pub fn is_held(&self) -> bool {
         self.mark.is_some()
     }

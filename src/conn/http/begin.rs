@@ -61,7 +61,7 @@ impl<H: Handler> Connection<H> {
         if !is_plain {
             return self.begin_any(app, head, head_bytes, rest, turn);
         }
-        // It is ASCII: the parser says so, and this asks once more.
+        // It is ASCII, says the parser; this asks once more, and else there is the long way.
         let Ok(path) = utf8::text(raw_target) else {
             return self.begin_any(app, head, head_bytes, rest, turn);
         };

@@ -36,7 +36,7 @@ use crate::bytes::moment::Moment;
 use crate::bytes::output::Sink;
 use crate::conn::call;
 use crate::conn::record::Record;
-use crate::conn::{Connection, Loan, ROOM_AT_REST, TURN_BUDGET, Turn};
+use crate::conn::{Connection, Loan, TURN_BUDGET, Turn};
 use crate::groups::Table;
 use crate::http::date::Prefab;
 use crate::ws::receiver::Target;
@@ -370,8 +370,9 @@ impl<W: World, A: App> Worker<W, A> {
             // The short way, for a connection at rest that is sent something: one read, one write.
             let mut budget = TURN_BUDGET;
             let scratch = self.input.bytes();
-            match entry.stream.read(&mut scratch[..ROOM_AT_REST]) {
-                Ok(n) if n > 0 && n < ROOM_AT_REST => {
+            let room = entry.conn.room_at_rest();
+            match entry.stream.read(&mut scratch[..room]) {
+                Ok(n) if n > 0 && n < room => {
                     let Entry { stream, conn, ready, .. } = entry;
                     let mut sink = SocketSink { stream, writable: &mut ready.writable };
                     let mut turn = self.tools.turn(&mut sink, &mut budget);
@@ -383,7 +384,7 @@ impl<W: World, A: App> Worker<W, A> {
                     }
                     return;
                 }
-                other => first = Some((other, ROOM_AT_REST, 0)),
+                other => first = Some((other, room, 0)),
             }
         }
         self.serve_long(key, news, first);

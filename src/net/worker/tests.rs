@@ -193,6 +193,17 @@ fn sends(stream: &SimStream, bytes: &[u8]) -> Step {
     })
 }
 
+/// As [`sends`], with all that epoll says of a socket that was written to already.
+fn sends_again(stream: &SimStream, bytes: &[u8]) -> Step {
+    let mut sends = sends(stream, bytes);
+    Box::new(move |ready| {
+        sends(ready);
+        for (_, readiness) in &mut ready.sockets {
+            readiness.writable = true;
+        }
+    })
+}
+
 /// The peer takes this much more, and the poll says so.
 fn takes(stream: &SimStream, room: usize) -> Step {
     let pipe = Rc::clone(&stream.0);
@@ -218,6 +229,31 @@ fn one_read_and_one_write_for_all_requests_of_a_segment() {
     assert_eq!((pipe.reads, pipe.writes), (2, 1), "the second read is the FIN");
     assert_eq!((stats.connections(), stats.connections_ever()), (0, 1));
     assert_eq!(stats.closed().get("peer-closed"), Some(&1));
+}
+
+#[test]
+fn a_connection_at_rest_needs_one_read_unless_it_fills_all_the_room() {
+    for (left, reads) in [(1, 4), (0, 5)] {
+        let peer = socket(usize::MAX);
+        let mut post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 131008\r\n\r\n".to_vec();
+        let body = post.len() + 131_008;
+        post.extend_from_slice(&vec![b'x'; 131_008]);
+        // The room is 128 KiB, of which a short request takes what the long one has left.
+        let rest = 128 * 1024 - body - left;
+        let line = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        assert!(rest < line.len());
+        post.extend_from_slice(&line.as_bytes()[..rest]);
+        let script = vec![
+            sends(&peer, GET),
+            sends_again(&peer, &post),
+            sends_again(&peer, &line.as_bytes()[rest..]),
+            sends(&peer, b""),
+        ];
+        run(vec![Ok(peer.clone())], script);
+        let pipe = peer.0.borrow();
+        assert_eq!(pipe.from_us, HELLO.repeat(3));
+        assert_eq!(pipe.reads, reads, "{left} bytes were free");
+    }
 }
 
 #[test]
