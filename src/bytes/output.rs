@@ -232,16 +232,27 @@ impl Output {
     }
 
     /// Queues bytes by reference, or copies them if they are few.
+    #[inline]
     pub fn share(&mut self, bytes: &SharedBytes) {
-        let slice = (**bytes).as_ref();
-        if slice.len() <= COPY_SHARED_UP_TO {
-            self.owned.extend_from_slice(slice);
+        self.share_as((**bytes).as_ref(), || Arc::clone(bytes));
+    }
+
+    /// As [`Output::share`]; nobody counts a reference to bytes that are few.
+    #[inline]
+    pub fn share_as(&mut self, bytes: &[u8], shared: impl FnOnce() -> SharedBytes) {
+        if bytes.len() <= COPY_SHARED_UP_TO {
+            self.owned.extend_from_slice(bytes);
         } else {
-            let before = self.owned.len();
-            let shared = self.shared.get_or_insert_default();
-            shared.len += slice.len();
-            shared.segments.push_back(Segment { bytes: Arc::clone(bytes), sent: 0, before });
+            self.refer_to(shared(), bytes.len());
         }
+    }
+
+    #[inline(never)]
+    fn refer_to(&mut self, bytes: SharedBytes, len: usize) {
+        let before = self.owned.len();
+        let shared = self.shared.get_or_insert_default();
+        shared.len += len;
+        shared.segments.push_back(Segment { bytes, sent: 0, before });
     }
 
     /// Sends what waits and then `payload`, which is not copied but for what the sink does not

@@ -357,15 +357,23 @@ impl<H: Handler> Connection<H> {
         if self.phase != Phase::Active || !role.is_open() {
             return Delivered::NotOpen;
         }
-        if self.output.len() > turn.env.round.config.high_water {
+        let high_water = turn.env.round.config.high_water;
+        if self.output.len() > high_water {
             return Delivered::Full;
         }
-        let bytes: SharedBytes = match role.side.deflater() {
-            None => Arc::clone(publication) as SharedBytes,
-            Some(deflater) => publication.frame_for(deflater, &mut turn.env.kit.deflate),
-        };
-        self.output.share(&bytes);
-        self.core.crowded |= self.output.len() > turn.env.round.config.high_water;
+        match role.side.deflater() {
+            None => {
+                let frame = (**publication).as_ref();
+                self.output.share_as(frame, || Arc::clone(publication) as SharedBytes);
+            }
+            Some(deflater) => {
+                let frame = publication.frame_for(deflater, &mut turn.env.kit.deflate);
+                self.output.share(&frame);
+            }
+        }
+        if self.output.len() > high_water {
+            self.core.crowded = true;
+        }
         Delivered::Queued
     }
 
