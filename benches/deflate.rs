@@ -61,7 +61,7 @@ fn messages(criterion: &mut Criterion) {
             bench.iter(|| {
                 let mut plain = engines.take_plain();
                 inflater
-                    .inflate(black_box(&small), 1 << 20, &mut engines, &mut plain)
+                    .inflate(black_box(&small), 1 << 20, &mut engines, &mut plain, &mut |_| true)
                     .expect("it is DEFLATE");
                 engines.give_back_plain(plain);
             });

@@ -14,8 +14,9 @@ use crate::asgi::env::{Env, Kit, Round};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, AppError, Config, Event, Groups, Handler, Outbox, Scope, SendError, State};
 use crate::bytes::moment::Moment;
+use crate::conn::budget::Budget;
 use crate::conn::record::{Cause, Deadline};
-use crate::conn::{Compression, Connection, Loan, TURN_BUDGET, Turn};
+use crate::conn::{Compression, Connection, Loan, Turn};
 use crate::http::date::Prefab;
 use crate::ws::mask::Keys;
 use crate::ws::{self};
@@ -234,20 +235,20 @@ impl Engine {
     /// One turn of the connection, and further ones while it has work.
     fn turn<R>(&mut self, then: impl FnOnce(&mut Connection<Collector>, &mut Turn<'_>) -> R) -> R {
         let Self { socket, conn, tools, loan, .. } = self;
-        let mut budget = TURN_BUDGET;
+        let mut budget = Budget::default();
         conn.begin_turn(loan);
         let outcome = {
             let env = tools.env(socket);
-            let mut turn = Turn { env, observer: None, budget: &mut budget };
+            let mut turn = Turn { env, observer: None, budget: &mut budget, clock: None };
             let outcome = then(conn, &mut turn);
             conn.end_turn(loan, &mut turn);
             outcome
         };
         while conn.has_work(&tools.round.config) {
-            let mut budget = TURN_BUDGET;
+            let mut budget = Budget::default();
             conn.begin_turn(loan);
             let env = tools.env(socket);
-            let mut turn = Turn { env, observer: None, budget: &mut budget };
+            let mut turn = Turn { env, observer: None, budget: &mut budget, clock: None };
             conn.run(&NoApp, &mut turn);
             conn.end_turn(loan, &mut turn);
         }

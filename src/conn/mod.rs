@@ -16,6 +16,7 @@
 //! the budget of the turn is used up) wait in the input; [`Connection::has_work`] tells the
 //! worker to come back, because no event of the socket will.
 
+pub mod budget;
 pub(crate) mod call;
 mod client;
 mod http;
@@ -44,6 +45,7 @@ use crate::bytes::output::{Output, SharedBytes};
 use crate::bytes::pool::Pool;
 use crate::ws::receiver::Target;
 
+use budget::{Budget, Clock};
 use call::Failure;
 use http::{Exchange, HttpRole};
 use record::{Cause, Deadline, Record};
@@ -52,10 +54,6 @@ pub use turn::Loan;
 pub use websocket::Compression;
 use websocket::WebSocketRole;
 
-/// Requests, pieces and frames that one connection may have served in one turn.
-pub const TURN_BUDGET: u32 = 256;
-/// What a request costs of it.
-const REQUEST_COST: u32 = 4;
 /// While an answer is due, this much of what comes next is taken in; then the socket is not
 /// read (bytes).
 const READ_AHEAD: usize = 64 * 1024;
@@ -80,8 +78,18 @@ pub struct Turn<'e> {
     pub env: Env<'e>,
     /// Who watches.
     pub observer: Option<&'e mut dyn Observer>,
-    /// What this connection may still do in this turn; begin with [`TURN_BUDGET`].
-    pub budget: &'e mut u32,
+    /// What this connection may still do in this turn.
+    pub budget: &'e mut Budget,
+    /// Looked at in the middle of a long turn; without one only units end it.
+    pub clock: Option<&'e mut dyn Clock>,
+}
+
+impl Turn<'_> {
+    /// Counts work; see [`Budget`].
+    #[inline(always)]
+    fn spend(&mut self, units: usize) {
+        self.budget.spend(units, &mut self.clock);
+    }
 }
 
 /// Where a connection came from and to.
@@ -223,6 +231,7 @@ impl<H: Handler> Connection<H> {
         A: App<Handler = H>,
     {
         self.received += bytes.len() as u64;
+        turn.spend(bytes.len());
         if !self.count_lingering(bytes.len()) {
             return;
         }
@@ -281,6 +290,7 @@ impl<H: Handler> Connection<H> {
     /// The first `n` bytes of what [`Connection::read_target`] lent were filled.
     pub fn filled(&mut self, n: usize, turn: &mut Turn<'_>) {
         self.received += n as u64;
+        turn.spend(n);
         self.websocket_filled(n, turn);
     }
 
@@ -304,7 +314,7 @@ impl<H: Handler> Connection<H> {
         if self.has_file() {
             self.pump_file(turn);
         }
-        if !self.input.is_empty() {
+        if !self.input.is_empty() || self.is_inflating() {
             self.pump_input(app, turn);
         } else {
             self.stalled = false;
@@ -534,6 +544,7 @@ impl<H: Handler> Connection<H> {
 
     /// Tells the current scope's handler an event that is not about the peer's bytes.
     fn tell_scope(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
+        turn.spend(budget::CALLBACK);
         match &self.role {
             Role::Http(_) => self.tell_http(event, turn),
             Role::WebSocket(_) => self.tell_websocket(event, turn),

@@ -43,6 +43,7 @@ impl<H: Handler> Connection<H> {
     ) -> bool {
         debug_assert!(self.is_quiet());
         self.received += bytes.len() as u64;
+        turn.spend(bytes.len());
         self.output.lend(&mut loan.output);
         let mut used = 0;
         if let Role::WebSocket(_) = self.role {
@@ -91,8 +92,12 @@ impl<H: Handler> Connection<H> {
         }
         // [6455-6.1-5]
         let (scratch, pool) = (&mut loan.output, &mut turn.env.kit.pool);
+        let before = self.output.written();
         match self.output.send_and_give_back(scratch, pool, turn.env.sink) {
-            Ok(all) => all,
+            Ok(all) => {
+                turn.spend((self.output.written() - before) as usize);
+                all
+            }
             Err(error) => {
                 self.core.fail(error.kind());
                 false
@@ -188,14 +193,14 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Looks whether one more unit of work is allowed; else notes that bytes wait.
+    /// Looks whether more work is allowed, and counts this; else notes that bytes wait.
     #[inline]
-    pub(super) fn may_proceed(&mut self, cost: u32, turn: &mut Turn<'_>) -> bool {
-        if *turn.budget < cost || !self.takes_input(&turn.env.round.config) {
+    pub(super) fn may_proceed(&mut self, units: usize, turn: &mut Turn<'_>) -> bool {
+        if turn.budget.is_spent() || !self.takes_input(&turn.env.round.config) {
             self.stalled = true;
             return false;
         }
-        *turn.budget -= cost;
+        turn.spend(units);
         true
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::budget;
 use super::call::{self, Failure};
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
@@ -269,11 +270,17 @@ impl<H: Handler> Connection<H> {
     pub(super) fn pump_websocket(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
         let limits = limits(&turn.env.round.config);
         let mut used = 0;
+        if !self.inflate_further(turn) {
+            return 0;
+        }
         if self.may_run(&turn.env.round.config) {
             // Nearly always there are whole messages and nothing else.
             used = self.tell_whole_messages(bytes, turn).used;
         }
-        while used < bytes.len() && self.phase == Phase::Active && self.may_proceed(1, turn) {
+        while used < bytes.len()
+            && self.phase == Phase::Active
+            && self.may_proceed(budget::CALLBACK, turn)
+        {
             let Role::WebSocket(role) = &mut self.role else { break };
             let rest = &mut bytes[used..];
             match role.receiver.next(rest, limits, &mut turn.env.kit.pool) {
@@ -322,13 +329,13 @@ impl<H: Handler> Connection<H> {
         // One guard for the whole run: a panic ends it, whichever message it was.
         let goes_on = call::guarded(|| {
             let mut at = 0;
-            while *turn.budget > 0 {
+            while !turn.budget.is_spent() {
                 let Some((length, message)) = receiver.whole(&mut bytes[at..], max_message) else {
                     break;
                 };
                 at += length;
                 used = at;
-                *turn.budget -= 1;
+                turn.budget.spend(budget::CALLBACK, &mut turn.clock);
                 let told = match message {
                     Ok(message) => handler.receive(Event::WebSocketReceive(message), &mut out),
                     Err(error) => {
@@ -391,7 +398,10 @@ impl<H: Handler> Connection<H> {
         match incoming {
             Incoming::NeedData => return false,
             Incoming::Taken => {}
-            Incoming::Message(arrived) => self.tell_message(bytes, &arrived, turn),
+            Incoming::Message(arrived) => {
+                self.tell_message(bytes, &arrived, turn);
+                return !self.stalled;
+            }
             Incoming::Ping(place) => self.answer_ping(&bytes[place], turn),
             Incoming::Pong(place) => self.note_pong(&bytes[place], turn),
             Incoming::Close(code, place) => {
@@ -403,6 +413,24 @@ impl<H: Handler> Connection<H> {
         true
     }
 
+    /// Goes on with the message inside which inflating stopped; false if it stopped again, or may
+    /// not go on now.
+    #[inline]
+    fn inflate_further(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Role::WebSocket(role) = &self.role else { return true };
+        let Some(arrived) = role.receiver.stopped() else { return true };
+        if !self.may_proceed(0, turn) {
+            return false;
+        }
+        self.tell_message(&[], &arrived, turn);
+        !self.is_inflating()
+    }
+
+    /// Did inflating stop inside a message?
+    pub(super) fn is_inflating(&self) -> bool {
+        matches!(&self.role, Role::WebSocket(role) if role.receiver.stopped().is_some())
+    }
+
     fn tell_message(&mut self, bytes: &[u8], arrived: &Arrived, turn: &mut Turn<'_>) {
         let Role::WebSocket(role) = &mut self.role else { return };
         let WebSocketRole { handler, side, receiver, .. } = &mut **role;
@@ -410,12 +438,23 @@ impl<H: Handler> Connection<H> {
         let message = if arrived.is_compressed() {
             plain = turn.env.kit.deflate.take_plain();
             let limits = limits(&turn.env.round.config);
-            receiver.inflate(bytes, arrived, limits, &mut turn.env.kit.deflate, &mut plain)
+            let (budget, clock) = (&mut *turn.budget, &mut turn.clock);
+            let mut goes_on = |bytes| {
+                budget.spend(bytes, clock);
+                !budget.is_spent()
+            };
+            let engines = &mut turn.env.kit.deflate;
+            receiver.inflate(bytes, arrived, limits, engines, &mut plain, &mut goes_on)
         } else {
-            receiver.lend(bytes, arrived)
+            receiver.lend(bytes, arrived).map(Some)
         };
         let message = match message {
-            Ok(message) => message,
+            Ok(Some(message)) => message,
+            Ok(None) => {
+                // Its bytes count against the turn, which is over.
+                self.stalled = true;
+                return;
+            }
             Err(error) => return self.websocket_failed(error, turn),
         };
         if let Some(observer) = &mut turn.observer {

@@ -18,7 +18,9 @@
 //!   [`Deflater`] has an engine of its own, which it may give up at any time: a message that
 //!   refers to nothing is always allowed.
 //!
-//! The inflated size is checked while inflating: ten bytes can stand for ten thousand.
+//! The inflated size is checked while inflating: ten bytes can stand for ten thousand. And
+//! because a short message can be minutes of work, inflating **can stop inside a message** and go
+//! on later: then the connection keeps the engine and what was inflated so far.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
@@ -35,6 +37,11 @@ const MAX_STREAMS: usize = 16;
 /// What an engine that compresses holds (bytes), as measured; the size of its window is the
 /// smaller part.
 const COMPRESS_BYTES: usize = 300 * 1024;
+/// What an engine that decompresses holds (bytes).
+const INFLATE_BYTES: usize = 40 * 1024;
+/// The most that is given to an engine, and taken from it, in one call (bytes): between two calls
+/// inflating can stop.
+const PIECE: usize = 64 * 1024;
 /// Buffers for one message that grew past this are freed after it (bytes).
 const LARGEST_KEPT: usize = 256 * 1024;
 
@@ -106,6 +113,19 @@ pub struct Inflater {
     /// With takeover: the end of what the peer sent, as large as its window.
     history: Option<Vec<u8>>,
     window: usize,
+    /// A message of which a part is inflated.
+    stopped: Option<Box<Stopped>>,
+}
+
+/// Where inflating stopped inside a message.
+#[derive(Debug)]
+struct Stopped {
+    engine: Decompress,
+    /// Bytes of the payload and the tail that were read.
+    read: usize,
+    /// Streams that the message consists of so far.
+    streams: usize,
+    plain: Gather,
 }
 
 impl Inflater {
@@ -113,10 +133,14 @@ impl Inflater {
     pub fn new(peer: Direction) -> Self {
         // Encoders that are told 8 use 9 and look back that far: zlib has always done so.
         let window = 1 << peer.window_bits.max(9);
-        Self { history: peer.takeover.then(Vec::new), window }
+        Self { history: peer.takeover.then(Vec::new), window, stopped: None }
     }
 
     /// Inflates a message into `plain`, which may hold at most `limit` bytes in the end.
+    ///
+    /// `goes_on` is asked after each piece of at most 64 KiB, with the bytes that were read and
+    /// written for it. When it says no, inflating stops inside the message: the result is
+    /// `false`, `plain` is empty again, and the next call, with the same payload, goes on.
     ///
     /// # Errors
     /// [`Error::MessageTooBig`] after at most one block more; [`Error::InvalidDeflate`].
@@ -126,7 +150,60 @@ impl Inflater {
         limit: usize,
         engines: &mut Engines,
         plain: &mut Gather,
-    ) -> Result<(), Error> {
+        goes_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<bool, Error> {
+        let (mut engine, mut read, mut streams) = match self.stopped.take() {
+            Some(stopped) => {
+                *plain = stopped.plain;
+                (stopped.engine, stopped.read, stopped.streams)
+            }
+            None => (self.engine(engines)?, 0, 1),
+        };
+        // [7692-7.2.2-1]
+        let all = payload.len() + TAIL.len();
+        loop {
+            let rest = match payload.get(read..).filter(|rest| !rest.is_empty()) {
+                Some(rest) => rest,
+                None => &TAIL[read - payload.len()..],
+            };
+            let piece = inflate_piece(&mut engine, rest, limit, plain)?;
+            read += piece.read;
+            if piece.stream_ended {
+                // RFC 7692 §7.2.3.4: the last block of a message may be marked final; what
+                // follows it is a stream that still looks back over it.
+                streams += 1;
+                if streams > MAX_STREAMS {
+                    return Err(Error::InvalidDeflate);
+                }
+                engine.reset(false);
+                let window = self.look_back(plain.filled());
+                engine.set_dictionary(&window).map_err(|_| Error::InvalidDeflate)?;
+            }
+            if read == all && (piece.stream_ended || piece.room_left) {
+                break;
+            }
+            if !goes_on(piece.read + piece.written) {
+                let plain = std::mem::take(plain);
+                self.stopped = Some(Box::new(Stopped { engine, read, streams, plain }));
+                return Ok(false);
+            }
+            // Without progress there will never be any.
+            if piece.read + piece.written == 0 && !piece.stream_ended {
+                return Err(Error::InvalidDeflate);
+            }
+        }
+        // One that met an error is not kept.
+        engines.inflate = Some(engine);
+        let window = self.window;
+        // [7692-7.2.2-2]
+        if let Some(history) = &mut self.history {
+            remember(history, plain.filled(), window);
+        }
+        Ok(true)
+    }
+
+    /// An engine for a message: nothing is in it but what the peer may refer to.
+    fn engine(&self, engines: &mut Engines) -> Result<Decompress, Error> {
         // Any window that a peer may use is within 15 bits.
         let mut engine = match engines.inflate.take() {
             Some(mut engine) => {
@@ -138,33 +215,13 @@ impl Inflater {
         if let Some(history) = self.history.as_ref().filter(|history| !history.is_empty()) {
             engine.set_dictionary(history).map_err(|_| Error::InvalidDeflate)?;
         }
-        let mut streams = 1;
-        // [7692-7.2.2-1]
-        for part in [payload, &TAIL] {
-            let mut rest = part;
-            while !inflate_part(&mut engine, &mut rest, limit, plain)? {
-                // RFC 7692 §7.2.3.4: the last block of a message may be marked final; what
-                // follows it is a stream that still looks back over it.
-                streams += 1;
-                if streams > MAX_STREAMS {
-                    return Err(Error::InvalidDeflate);
-                }
-                engine.reset(false);
-                let window = self.look_back(plain.filled());
-                engine.set_dictionary(&window).map_err(|_| Error::InvalidDeflate)?;
-                if rest.is_empty() {
-                    break;
-                }
-            }
-        }
-        // One that met an error is not kept.
-        engines.inflate = Some(engine);
-        let window = self.window;
-        // [7692-7.2.2-2]
-        if let Some(history) = &mut self.history {
-            remember(history, plain.filled(), window);
-        }
-        Ok(())
+        Ok(engine)
+    }
+
+    /// Did inflating stop inside a message?
+    #[inline(always)]
+    pub fn has_stopped(&self) -> bool {
+        self.stopped.is_some()
     }
 
     /// What may be referred to after `plain`.
@@ -176,7 +233,9 @@ impl Inflater {
 
     /// Bytes of memory held.
     pub fn bytes_held(&self) -> usize {
-        self.history.as_ref().map_or(0, Vec::capacity)
+        let stopped = self.stopped.as_ref();
+        let stopped = stopped.map_or(0, |stopped| stopped.plain.bytes_held() + INFLATE_BYTES);
+        self.history.as_ref().map_or(0, Vec::capacity) + stopped
     }
 }
 
@@ -188,40 +247,43 @@ const RESERVED_FROM: usize = 33 * 1024 * 1024;
 /// ... up to this, from where on it grows like others.
 const LARGEST: usize = 64 * 1024 * 1024 + 1;
 
-/// Feeds `rest` to the engine; false if a final block ended the stream before or at its end.
-fn inflate_part(
+/// What came of one call of an engine.
+struct Piece {
+    read: usize,
+    written: usize,
+    /// A final block ended the stream.
+    stream_ended: bool,
+    /// Room was left over: all that was read so far is written.
+    room_left: bool,
+}
+
+/// Feeds the beginning of `rest` to the engine.
+fn inflate_piece(
     engine: &mut Decompress,
-    rest: &mut &[u8],
+    rest: &[u8],
     limit: usize,
     plain: &mut Gather,
-) -> Result<bool, Error> {
-    loop {
-        // One byte above the limit is asked for: it tells what fits exactly from what does not.
-        // The buffer is the worker's own and stays: there is no other to take its place.
-        let most = limit.saturating_add(1) - plain.len();
-        if plain.len() >= LARGE && limit >= RESERVED_FROM {
-            plain.reserve(limit.saturating_add(1).min(LARGEST));
-        }
-        let room = plain.spare(Rest::last(most), &mut Pool::default());
-        let (room_len, read, written) = (room.len(), engine.total_in(), engine.total_out());
-        let status = engine
-            .decompress(rest, room, FlushDecompress::Sync)
-            .map_err(|_| Error::InvalidDeflate)?;
-        let read = (engine.total_in() - read) as usize;
-        let written = (engine.total_out() - written) as usize;
-        *rest = &rest[read..];
-        plain.advance(written);
-        if plain.len() > limit {
-            return Err(Error::MessageTooBig);
-        }
-        match status {
-            Status::StreamEnd => return Ok(false),
-            // Room was left over: all that these bytes stand for is there.
-            _ if written < room_len && rest.is_empty() => return Ok(true),
-            _ if read == 0 && written == 0 => return Err(Error::InvalidDeflate),
-            _ => {}
-        }
+) -> Result<Piece, Error> {
+    // One byte above the limit is asked for: it tells what fits exactly from what does not.
+    // The buffer is the worker's own and stays: there is no other to take its place.
+    let most = limit.saturating_add(1) - plain.len();
+    if plain.len() >= LARGE && limit >= RESERVED_FROM {
+        plain.reserve(limit.saturating_add(1).min(LARGEST));
     }
+    let room = plain.spare(Rest::last(most), &mut Pool::default());
+    let room_len = room.len().min(PIECE);
+    let (read, written) = (engine.total_in(), engine.total_out());
+    let status = engine
+        .decompress(&rest[..rest.len().min(PIECE)], &mut room[..room_len], FlushDecompress::Sync)
+        .map_err(|_| Error::InvalidDeflate)?;
+    let read = (engine.total_in() - read) as usize;
+    let written = (engine.total_out() - written) as usize;
+    plain.advance(written);
+    if plain.len() > limit {
+        return Err(Error::MessageTooBig);
+    }
+    let stream_ended = matches!(status, Status::StreamEnd);
+    Ok(Piece { read, written, stream_ended, room_left: written < room_len })
 }
 
 /// Lets an engine that was stopped in the middle come to the end of its message; the output is
@@ -402,7 +464,7 @@ mod tests {
 
         fn unpack(&mut self, packed: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
             let mut plain = Gather::default();
-            self.inflater.inflate(packed, limit, &mut self.engines, &mut plain)?;
+            self.inflater.inflate(packed, limit, &mut self.engines, &mut plain, &mut |_| true)?;
             Ok(plain.filled().to_vec())
         }
     }
@@ -550,7 +612,8 @@ mod tests {
         assert!(bomb.len() < 200_000);
         for limit in [0, 1, 1000, 65_535, 65_536, 1 << 20, (16 << 20) - 1] {
             let mut plain = Gather::default();
-            let refused = pair.inflater.inflate(&bomb, limit, &mut pair.engines, &mut plain);
+            let engines = &mut pair.engines;
+            let refused = pair.inflater.inflate(&bomb, limit, engines, &mut plain, &mut |_| true);
             assert_eq!(refused, Err(Error::MessageTooBig));
             assert!(plain.len() == limit + 1);
             assert!(plain.bytes_held() <= 2 * limit + (1 << 20));

@@ -44,7 +44,13 @@ impl Inflater {
         _limit: usize,
         _engines: &mut Engines,
         _plain: &mut Gather,
-    ) -> Result<(), Error> {
+        _goes_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<bool, Error> {
+        match *self {}
+    }
+
+    /// Cannot be called.
+    pub fn has_stopped(&self) -> bool {
         match *self {}
     }
 

@@ -320,7 +320,9 @@ impl Receiver {
         message(arrived.opcode, payload(self.arriving.as_deref(), input, arrived))
     }
 
-    /// A compressed message, inflated into `plain`, which is empty.
+    /// A compressed message, inflated into `plain`, which is empty. `goes_on` is asked between two
+    /// pieces of it, with the bytes of the piece; if it says no, the result is `None`, and
+    /// [`Receiver::stopped`] gives the message to go on with later.
     ///
     /// # Errors
     /// [`Error::MessageTooBig`] as soon as it is; [`Error::InvalidDeflate`];
@@ -332,12 +334,41 @@ impl Receiver {
         limits: Limits,
         engines: &mut Engines,
         plain: &'a mut Gather,
-    ) -> Result<Message<'a>, Error> {
+        goes_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Option<Message<'a>>, Error> {
         let inflater = self.inflater.as_mut().ok_or(Error::ReservedBits)?;
         // [7692-6.2-1]
         let packed = payload(self.arriving.as_deref(), input, arrived);
-        inflater.inflate(packed, limits.max_message, engines, plain)?;
-        message(arrived.opcode, plain.filled())
+        if !inflater.inflate(packed, limits.max_message, engines, plain, goes_on)? {
+            self.keep(input, arrived);
+            return Ok(None);
+        }
+        message(arrived.opcode, plain.filled()).map(Some)
+    }
+
+    /// Inflating stopped inside this message: its payload, if it lies in the input, is kept.
+    #[cold]
+    fn keep(&mut self, input: &[u8], arrived: &Arrived) {
+        let Some(place) = arrived.place.clone() else { return };
+        let payload = &input[place];
+        let arriving = self.arriving.get_or_insert_default();
+        let (opcode, compressed) = (arrived.opcode, arrived.compressed);
+        **arriving = Arriving { begun: true, opcode, compressed, ..Arriving::default() };
+        let rest = Rest::last(payload.len());
+        let room = arriving.gather.room(payload.len(), rest, &mut Pool::default());
+        room.copy_from_slice(payload);
+        arriving.gather.advance(payload.len());
+    }
+
+    /// The message inside which inflating stopped. Nothing else is received before it.
+    #[inline]
+    pub fn stopped(&self) -> Option<Arrived> {
+        let inflater = self.inflater.as_ref()?;
+        if !inflater.has_stopped() {
+            return None;
+        }
+        let opcode = self.arriving.as_ref()?.opcode;
+        Some(Arrived { opcode, compressed: true, place: None })
     }
 
     /// The message was used: forget it.

@@ -39,7 +39,7 @@ fn open(offer: Option<&str>) -> Rig<impl App> {
 fn inflated(packed: &[u8]) -> Vec<u8> {
     let mut inflater = Inflater::new(Direction { takeover: false, window_bits: 15 });
     let mut plain = Gather::default();
-    inflater.inflate(packed, 1 << 20, &mut Engines::default(), &mut plain).unwrap();
+    inflater.inflate(packed, 1 << 20, &mut Engines::default(), &mut plain, &mut |_| true).unwrap();
     plain.filled().to_vec()
 }
 

@@ -28,7 +28,9 @@ fn inflater(history: &[u8], engines: &mut Engines) -> Inflater {
         let lengths = [len.to_le_bytes(), (!len).to_le_bytes()].concat();
         let packed = [&[0][..], &lengths, history, &[0]].concat();
         let mut plain = Gather::default();
-        inflater.inflate(&packed, history.len(), engines, &mut plain).expect("it is DEFLATE");
+        inflater
+            .inflate(&packed, history.len(), engines, &mut plain, &mut |_| true)
+            .expect("it is DEFLATE");
         assert_eq!(plain.filled(), history);
     }
     inflater
@@ -40,7 +42,19 @@ type Made = (Result<(), Error>, Vec<u8>);
 fn whole(payload: &[u8], history: &[u8], limit: usize, engines: &mut Engines) -> Made {
     let mut plain = Gather::default();
     let mut inflater = inflater(history, engines);
-    let outcome = inflater.inflate(payload, limit, engines, &mut plain);
+    // However often it stops in between, the same comes of it.
+    let mut pieces = 0u32;
+    let outcome = loop {
+        let mut goes_on = |_| {
+            pieces += 1;
+            !pieces.is_multiple_of(2)
+        };
+        match inflater.inflate(payload, limit, engines, &mut plain, &mut goes_on) {
+            Ok(true) => break Ok(()),
+            Ok(false) => assert!(plain.is_empty() && inflater.has_stopped()),
+            Err(error) => break Err(error),
+        }
+    };
     match outcome {
         Ok(()) => assert!(plain.len() <= limit),
         Err(Error::MessageTooBig) => assert_eq!(plain.len(), limit + 1),
@@ -81,9 +95,23 @@ fn through_frames(
             if let Incoming::Message(arrived) = incoming {
                 assert!(arrived.is_compressed());
                 let mut plain = Gather::default();
-                let input = &waiting[..used];
-                let outcome = receiver.inflate(input, &arrived, limits, engines, &mut plain);
-                let outcome = outcome.map(|message| assert!(message.as_text().is_none()));
+                let mut input = &waiting[..used];
+                let mut arrived = arrived;
+                let mut stop = true;
+                let outcome = loop {
+                    // It stops once, behind the first piece; the input is gone then.
+                    let mut goes_on = |_| !std::mem::take(&mut stop);
+                    let (plain, engines) = (&mut plain, &mut *engines);
+                    match receiver.inflate(input, &arrived, limits, engines, plain, &mut goes_on) {
+                        Ok(Some(message)) => {
+                            assert!(message.as_text().is_none());
+                            break Ok(());
+                        }
+                        Ok(None) => arrived = receiver.stopped().expect("it stopped"),
+                        Err(error) => break Err(error),
+                    }
+                    input = &[];
+                };
                 return (outcome, plain.filled().to_vec());
             }
             waiting.drain(..used);

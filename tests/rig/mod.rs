@@ -13,10 +13,9 @@ use oneport::asgi::handle::{Command, Mailbox};
 use oneport::bytes::input::{SCRATCH, Scratch};
 use oneport::bytes::moment::Moment;
 use oneport::bytes::output::Sink;
+use oneport::conn::budget::Budget;
 use oneport::conn::record::Record;
-use oneport::conn::{
-    Addresses, Compression, Connection, Delivered, Loan, Local, TURN_BUDGET, Turn,
-};
+use oneport::conn::{Addresses, Compression, Connection, Delivered, Loan, Local, Turn};
 use oneport::http::date::Prefab;
 use oneport::ws::mask::Keys;
 use oneport::{App, Config, Event, Flow, Groups, LifespanScope, Message, Scope, State};
@@ -139,7 +138,7 @@ impl<A: App> Rig<A> {
             server: Some(Arc::clone(&self.local)),
         };
         let generation = self.generation;
-        let mut budget = 0;
+        let mut budget = Budget::default();
         let Parts { conn, turn, .. } = self.parts(&mut budget);
         *conn = Some(Connection::new(0, generation, addresses, &turn.env));
     }
@@ -148,7 +147,7 @@ impl<A: App> Rig<A> {
     pub fn become_client(&mut self, keys: Box<dyn Keys>, compression: Option<Compression>) {
         let scope = Scope::Lifespan(LifespanScope::default());
         let handler = self.app.call(&scope).expect("the application takes any scope");
-        let mut budget = 0;
+        let mut budget = Budget::default();
         let Parts { conn, turn, .. } = self.parts(&mut budget);
         *conn = Some(Connection::of_client(handler, keys, compression, &turn.env));
     }
@@ -162,8 +161,7 @@ impl<A: App> Rig<A> {
     }
 
     /// The connection, and all that it borrows for a turn.
-    fn parts<'a>(&'a mut self, budget: &'a mut u32) -> Parts<'a, A> {
-        *budget = TURN_BUDGET;
+    fn parts<'a>(&'a mut self, budget: &'a mut Budget) -> Parts<'a, A> {
         Parts {
             conn: &mut self.conn,
             app: &self.app,
@@ -172,6 +170,7 @@ impl<A: App> Rig<A> {
                 env: Env { round: &self.round, kit: &mut self.kit, sink: &mut self.peer },
                 observer: None,
                 budget,
+                clock: None,
             },
         }
     }
@@ -180,7 +179,7 @@ impl<A: App> Rig<A> {
     pub fn turn(&mut self, then: impl FnOnce(&mut Connection<A::Handler>, &A, &mut Turn<'_>)) {
         let mut first = Some(then);
         loop {
-            let mut budget = 0;
+            let mut budget = Budget::default();
             let Parts { conn: Some(conn), app, loan, mut turn } = self.parts(&mut budget) else {
                 return;
             };
@@ -201,7 +200,7 @@ impl<A: App> Rig<A> {
 
     /// The turn of a connection that is quiet, as a worker does it.
     fn turn_at_rest(&mut self, read: &mut [u8]) {
-        let mut budget = 0;
+        let mut budget = Budget::default();
         let Parts { conn: Some(conn), app, loan, mut turn } = self.parts(&mut budget) else {
             return;
         };
@@ -335,7 +334,7 @@ impl<A: App> Rig<A> {
     }
 
     pub fn end(&mut self) {
-        let mut budget = 0;
+        let mut budget = Budget::default();
         let Parts { conn, mut turn, .. } = self.parts(&mut budget);
         if let Some(conn) = conn.take() {
             self.record = Some(conn.finish(&mut turn));

@@ -50,10 +50,10 @@ impl Unpacker {
         }
         let mut plain = Gather::default();
         let limit = expected.len();
-        match self.inflater.inflate(packed, limit, &mut self.engines, &mut plain) {
+        match self.inflater.inflate(packed, limit, &mut self.engines, &mut plain, &mut |_| true) {
             Err(Error::MessageTooBig) => return Some(Fault::Length),
             Err(error) => return Some(Fault::NotWebSocket(error)),
-            Ok(()) => {}
+            Ok(_) => {}
         }
         if plain.len() != expected.len() {
             return Some(Fault::Length);

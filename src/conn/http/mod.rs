@@ -7,7 +7,7 @@ mod response;
 use std::time::Duration;
 
 use super::record::Cause;
-use super::{Connection, Phase, REQUEST_COST, Role, Turn};
+use super::{Connection, Phase, Role, Turn, budget};
 use crate::asgi::order;
 use crate::asgi::outbox::HttpSide;
 use crate::asgi::{App, Config, Event, Handler};
@@ -222,7 +222,7 @@ impl<H: Handler> Connection<H> {
     where
         A: App<Handler = H>,
     {
-        if !self.may_proceed(REQUEST_COST, turn) {
+        if !self.may_proceed(budget::REQUEST, turn) {
             return 0;
         }
         let Role::Http(role) = &mut self.role else { return 0 };
@@ -259,7 +259,7 @@ impl<H: Handler> Connection<H> {
     /// Takes a piece of the body and tells it.
     #[inline(never)]
     fn receive_body(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
-        if !self.may_proceed(1, turn) {
+        if !self.may_proceed(budget::CALLBACK, turn) {
             return 0;
         }
         let Role::Http(role) = &mut self.role else { return 0 };
@@ -290,7 +290,7 @@ impl<H: Handler> Connection<H> {
     /// The response is complete; takes what is left of the body and drops it.
     #[inline(never)]
     fn drain_body(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
-        if !self.may_proceed(1, turn) {
+        if !self.may_proceed(budget::CALLBACK, turn) {
             return 0;
         }
         let Role::Http(role) = &mut self.role else { return 0 };

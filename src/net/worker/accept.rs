@@ -3,8 +3,9 @@
 
 use std::io;
 
-use super::{ACCEPT_RETRY, ACCEPTS, Entry, REFUSALS, SocketSink, Worker};
+use super::{ACCEPT_RETRY, ACCEPTS, Entry, REFUSALS, SocketSink, Watch, Worker};
 use crate::asgi::App;
+use crate::conn::budget::Budget;
 use crate::conn::{Addresses, Connection};
 use crate::net::listener::is_out_of_descriptors;
 use crate::net::slab::Key;
@@ -60,12 +61,12 @@ impl<W: World, A: App> Worker<W, A> {
         let connections = self.stats.opened();
         let max = self.tools.round.config.max_connections.unwrap_or(usize::MAX);
         let admitted = self.stats.admit(max);
-        let mut budget = 0;
+        let mut budget = Budget::default();
         // A fresh socket can be written to, and often the first bytes are there already; but
         // reading before its event came would nearly always be one read too many.
         let mut ready = Readiness { writable: true, ..Readiness::default() };
         let mut sink = SocketSink { stream: &mut stream, writable: &mut ready.writable };
-        let mut turn = self.tools.turn(&mut sink, &mut budget);
+        let mut turn = self.tools.turn(&mut sink, &mut budget, None);
         let mut conn = Connection::new(key.slot, key.generation, addresses, &turn.env);
         if !admitted {
             if connections > max.saturating_add(REFUSALS) {
@@ -81,7 +82,7 @@ impl<W: World, A: App> Worker<W, A> {
             admitted,
             queued: false,
             shut: false,
-            quiet: false,
+            watch: Watch::Normal,
             armed: None,
             held: 0,
         };

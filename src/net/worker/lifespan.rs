@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::{LIFESPAN_TIMEOUT, NoSink, Worker};
 use crate::asgi::App;
 use crate::asgi::env::Env;
+use crate::conn::budget::Budget;
 use crate::net::commands::Mail;
 use crate::net::lifespan::{LIFESPAN_KEY, Lifespan, Startup};
-use crate::net::world::{Ready, World};
+use crate::net::world::World;
 
 impl<W: World, A: App> Worker<W, A> {
     /// Tells the application that the server starts, and waits for its answer. Before the first
@@ -40,7 +41,6 @@ impl<W: World, A: App> Worker<W, A> {
 
     pub(super) fn wait_for_lifespan(&mut self, starting: bool) -> io::Result<()> {
         let deadline = self.world.now() + LIFESPAN_TIMEOUT;
-        let (mut ready, mut mails) = (Ready::default(), Vec::new());
         loop {
             let Some(lifespan) = &self.lifespan else { return Ok(()) };
             let now = self.world.now();
@@ -49,12 +49,13 @@ impl<W: World, A: App> Worker<W, A> {
             }
             let until = lifespan.deadline().map_or(deadline, |timer| timer.min(deadline));
             let timeout = until.since(now) + Duration::from_millis(1);
-            self.world.wait(Some(timeout), &mut ready)?;
+            self.world.wait(Some(timeout), &mut self.ready)?;
             self.begin_round();
-            self.note(&mut ready, &mut mails);
             // No connection is served now.
-            ready.sockets.clear();
-            for mail in mails.drain(..) {
+            self.ready.sockets.clear();
+            self.ready.mailbox = false;
+            self.mailbox.take(&mut self.taken);
+            for mail in std::mem::take(&mut self.taken) {
                 match mail {
                     Mail::Shutdown if starting => self.ending = Some(self.tools.round.now),
                     Mail::Shutdown => {}
@@ -71,9 +72,9 @@ impl<W: World, A: App> Worker<W, A> {
         then: impl FnOnce(&mut Lifespan<A::Handler>, &mut Env<'_>) -> R,
     ) -> Option<R> {
         let lifespan = self.lifespan.as_mut()?;
-        let mut budget = 0;
+        let mut budget = Budget::default();
         let mut sink = NoSink;
-        let mut turn = self.tools.turn(&mut sink, &mut budget);
+        let mut turn = self.tools.turn(&mut sink, &mut budget, None);
         let result = then(lifespan, &mut turn.env);
         // A lifespan may publish; it cannot join.
         if !self.tools.kit.effects.is_empty() {

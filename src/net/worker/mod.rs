@@ -1,16 +1,26 @@
 //! The loop of one worker.
 //!
 //! ```text
-//!   wait ──> commands ──> sockets ──> accept ──> publications ──> timers ──> wait
+//!   wait ──> mail ──> sockets ──> accept ──> run-again list ──> publications ──> timers ──> wait
 //! ```
 //!
 //! Readiness is edge-triggered and a hint: it is remembered in the entry of its connection until
-//! a read or write says "none now". A connection that has more to do than its budget allows, or
-//! whose bytes became usable without an event, goes on the run-again list.
+//! a read or write says "none now". A connection that has more to do than its turn allows, or
+//! whose bytes became usable without an event, goes on the run-again list, once.
+//!
+//! **No peer and no callback holds the worker.** A turn has a budget ([`crate::conn::budget`]), a
+//! round has one ([`pace`]), and one connection is served once in a round. When the round's budget
+//! is spent, each part of the round keeps what it has not done for the next round: mail that was
+//! taken, sockets that are ready, connections on the list, members of a group, deadlines. Ready
+//! sockets go before the list, so a connection that has little to do never waits behind many that
+//! have much.
 
 mod accept;
 mod lifespan;
+mod pace;
 mod publish;
+#[cfg(test)]
+mod sim;
 #[cfg(test)]
 mod tests;
 
@@ -34,12 +44,14 @@ use crate::asgi::{App, Config, State};
 use crate::bytes::input::Scratch;
 use crate::bytes::moment::Moment;
 use crate::bytes::output::Sink;
+use crate::conn::budget::{Budget, Clock};
 use crate::conn::call;
 use crate::conn::record::Record;
-use crate::conn::{Connection, Loan, TURN_BUDGET, Turn};
+use crate::conn::{Connection, Loan, Turn};
 use crate::groups::Table;
 use crate::http::date::Prefab;
 use crate::ws::receiver::Target;
+use pace::Pace;
 
 /// The buffer that answers are appended to (bytes).
 const ANSWERS: usize = 64 * 1024;
@@ -70,15 +82,50 @@ struct Entry<S, H> {
     ready: Readiness,
     /// It counts against `max_connections`; not so one that is only told that there are too many.
     admitted: bool,
-    /// On the run-again list.
+    /// On the run-again list, or on that of sockets that are ready: on one of them, once.
     queued: bool,
     /// The writing side of the socket was shut.
     shut: bool,
-    /// After its last turn it was quiet, and its deadline is armed.
-    quiet: bool,
+    watch: Watch,
     armed: Armed,
     /// What the connection was last known to hold (bytes).
     held: usize,
+}
+
+/// How closely a connection is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    /// After its last turn it was quiet, and its deadline is armed.
+    Quiet,
+    /// Each turn is followed by a look at its deadline and its work.
+    Normal,
+    /// Its deadline has passed, but bytes of the peer may be there already: they are read first.
+    Overdue,
+    /// They were read. It is judged in this round, whatever it sends.
+    OverdueRead,
+}
+
+/// Mistakes that were made here before. The simulation puts each of them back, to prove that it
+/// finds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// A connection whose deadline has passed is read, again and again, and not judged.
+    ReadForEver,
+    /// A deadline that is set in a round can be due in the same round.
+    DueInSameRound,
+    /// A connection that is on the run-again list is put on it once more.
+    ListedTwice,
+    /// A turn counts messages, not work.
+    EndlessTurn,
+}
+
+/// The platform's clock, for a turn.
+struct PlatformClock<'a, W>(&'a mut W);
+
+impl<W: World> Clock for PlatformClock<'_, W> {
+    fn now(&mut self) -> Moment {
+        self.0.now()
+    }
 }
 
 /// What a worker lends to its connections.
@@ -90,11 +137,17 @@ struct Tools {
 
 impl Tools {
     #[inline]
-    fn turn<'e>(&'e mut self, sink: &'e mut dyn Sink, budget: &'e mut u32) -> Turn<'e> {
+    fn turn<'e>(
+        &'e mut self,
+        sink: &'e mut dyn Sink,
+        budget: &'e mut Budget,
+        clock: Option<&'e mut dyn Clock>,
+    ) -> Turn<'e> {
         Turn {
             env: Env { round: &self.round, kit: &mut self.kit, sink },
             observer: self.observer.as_mut().map(|observer| observer as _),
             budget,
+            clock,
         }
     }
 }
@@ -180,7 +233,20 @@ pub(crate) struct Worker<W: World, A: App> {
     /// Every read goes here, unless a large message wants its own memory.
     input: Scratch,
     loan: Loan<A::Handler>,
+    /// What became ready, and mail that was taken, each with what is left of the last round.
+    ready: Ready,
+    mails: VecDeque<Mail>,
+    taken: Vec<Mail>,
+    /// Connections whose event waits for the next round.
+    deferred: VecDeque<Key>,
     run_again: VecDeque<Key>,
+    /// Deadlines that have passed and wait to be looked at.
+    due: VecDeque<(Moment, Key)>,
+    pace: Pace,
+    /// A slow turn was reported at this time; so many were not since.
+    slow_reported: (Option<Moment>, u64),
+    #[cfg(test)]
+    fault: Option<Fault>,
     /// Publications to be given to members, in order.
     publications: Vec<Parcel>,
     /// Connections may wait to be accepted.
@@ -220,6 +286,7 @@ impl<W: World, A: App> Worker<W, A> {
             groups: common.groups.clone(),
             config,
         };
+        let pace = Pace::new(round.now);
         let tools = Tools { round, kit: Kit::default(), observer };
         Self {
             world,
@@ -233,7 +300,16 @@ impl<W: World, A: App> Worker<W, A> {
             timers: Timers::default(),
             input: Scratch::default(),
             loan: Loan::new(ANSWERS),
+            ready: Ready::default(),
+            mails: VecDeque::new(),
+            taken: Vec::new(),
+            deferred: VecDeque::new(),
             run_again: VecDeque::new(),
+            due: VecDeque::new(),
+            pace,
+            slow_reported: (None, 0),
+            #[cfg(test)]
+            fault: None,
             publications: Vec::new(),
             acceptable: true,
             accept_retry: None,
@@ -249,30 +325,40 @@ impl<W: World, A: App> Worker<W, A> {
 
     /// Serves until it is told to end and has ended.
     pub(crate) fn serve_all(&mut self) -> io::Result<()> {
-        let mut ready = Ready::default();
-        let mut mails = Vec::new();
         while !self.is_over() {
-            let timeout = self.timeout();
-            self.world.wait(timeout, &mut ready)?;
-            self.begin_round();
-            self.note(&mut ready, &mut mails);
-            for mail in mails.drain(..) {
-                self.mail(mail);
-            }
-            self.serve_waiting();
-            for &(key, readiness) in &ready.sockets {
-                self.serve(key, readiness);
-            }
-            ready.sockets.clear();
-            self.accept();
-            self.publish();
-            self.expire();
-            self.with_lifespan(Lifespan::time);
+            self.step()?;
         }
         for key in self.connections.keys() {
             self.remove(key);
         }
         Ok(())
+    }
+
+    /// One round: waits for something to do, and does a bounded part of it.
+    fn step(&mut self) -> io::Result<()> {
+        let timeout = self.timeout();
+        self.world.wait(timeout, &mut self.ready)?;
+        self.begin_round();
+        // Who is on the list now has a turn in this round; who is put on it waits for the next.
+        let listed = self.run_again.len();
+        self.take_mail();
+        self.serve_ready();
+        self.accept();
+        self.serve_waiting(listed);
+        self.publish();
+        self.expire();
+        self.with_lifespan(Lifespan::time);
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    #[cfg(not(test))]
+    const fn has(&self, _: Fault) -> bool {
+        false
     }
 
     fn is_over(&self) -> bool {
@@ -283,7 +369,8 @@ impl<W: World, A: App> Worker<W, A> {
     /// How long to wait: not at all while there is work that no event announces.
     fn timeout(&mut self) -> Option<Duration> {
         let accept_now = self.acceptable && self.accept_retry.is_none();
-        if accept_now || !self.run_again.is_empty() || !self.publications.is_empty() {
+        let lists = self.run_again.len() + self.deferred.len() + self.mails.len() + self.due.len();
+        if accept_now || lists > 0 || !self.publications.is_empty() {
             return Some(Duration::ZERO);
         }
         let lifespan = self.lifespan.as_ref().and_then(Lifespan::deadline);
@@ -298,27 +385,77 @@ impl<W: World, A: App> Worker<W, A> {
     }
 
     fn begin_round(&mut self) {
-        self.tools.round.now = self.world.now();
+        let now = self.world.now();
+        self.tools.round.now = now;
+        self.pace.begin(now);
         self.tools.round.random = self.world.random();
-        self.tools.kit.pool.tidy(self.tools.round.now);
+        self.tools.kit.pool.tidy(now);
         let wall = self.world.wall();
         self.tools.round.prefab.refresh(wall);
+        self.acceptable |= std::mem::take(&mut self.ready.listener);
     }
 
-    /// Remembers what is ready, but for sockets.
-    fn note(&mut self, ready: &mut Ready, mails: &mut Vec<Mail>) {
-        self.acceptable |= std::mem::take(&mut ready.listener);
-        if std::mem::take(&mut ready.mailbox) {
-            self.mailbox.take(mails);
+    /// Takes mail and does what it says, as far as the round allows.
+    fn take_mail(&mut self) {
+        if std::mem::take(&mut self.ready.mailbox) {
+            self.mailbox.take(&mut self.taken);
+            self.mails.extend(self.taken.drain(..));
+        }
+        while let Some(mail) = self.mails.pop_front() {
+            self.mail(mail);
+            if self.pace.is_spent() {
+                break;
+            }
         }
     }
 
-    /// Serves those on the run-again list.
-    fn serve_waiting(&mut self) {
-        // Only those that are on the list now: who comes back waits for the next round.
-        for _ in 0..self.run_again.len() {
+    /// Serves sockets that are ready, those that the last round left over first.
+    fn serve_ready(&mut self) {
+        for left in (0..self.deferred.len()).rev() {
+            let Some(key) = self.deferred.pop_front() else { break };
+            self.serve_listed(key);
+            if self.pace.is_spent() && left > 0 {
+                break;
+            }
+        }
+        let mut sockets = std::mem::take(&mut self.ready.sockets);
+        for &(key, news) in &sockets {
+            if self.pace.is_spent() {
+                self.defer(key, news);
+            } else {
+                self.serve(key, news);
+            }
+        }
+        sockets.clear();
+        self.ready.sockets = sockets;
+    }
+
+    /// Keeps the event of a socket for the next round.
+    #[cold]
+    fn defer(&mut self, key: Key, news: Readiness) {
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        entry.ready.add(news);
+        if !std::mem::replace(&mut entry.queued, true) {
+            self.deferred.push_back(key);
+        }
+    }
+
+    /// Serves the first `listed` of the run-again list, at least one of them.
+    fn serve_waiting(&mut self, listed: usize) {
+        for served in 0..listed {
+            if served > 0 && self.pace.is_spent() {
+                break;
+            }
             let Some(key) = self.run_again.pop_front() else { break };
-            self.serve(key, Readiness::default());
+            self.serve_listed(key);
+        }
+    }
+
+    /// The turn of a connection that was on a list.
+    fn serve_listed(&mut self, key: Key) {
+        if let Some(entry) = self.connections.get_mut(key) {
+            entry.queued = false;
+            self.serve_long(key, Readiness::default(), None);
         }
     }
 
@@ -348,44 +485,91 @@ impl<W: World, A: App> Worker<W, A> {
 
     /// Calls into a connection outside of its own turn; the turn follows in this round.
     fn enter(&mut self, key: Key, then: impl FnOnce(&mut Connection<A::Handler>, &mut Turn<'_>)) {
+        let mut budget = self.turn_budget();
         let Some(entry) = self.connections.get_mut(key) else { return };
-        let mut budget = TURN_BUDGET;
         let Entry { stream, conn, ready, .. } = entry;
         let mut sink = SocketSink { stream, writable: &mut ready.writable };
+        let mut clock = PlatformClock(&mut self.world);
         conn.begin_turn(&mut self.loan);
-        let mut turn = self.tools.turn(&mut sink, &mut budget);
+        let mut turn = self.tools.turn(&mut sink, &mut budget, Some(&mut clock));
         then(conn, &mut turn);
         conn.end_turn(&mut self.loan, &mut turn);
         self.after_turn(key);
+        self.turn_ended(key, &budget);
+    }
+
+    /// The budget of a turn that begins now.
+    #[inline(always)]
+    fn turn_budget(&self) -> Budget {
+        if self.has(Fault::EndlessTurn) {
+            return Budget::endless();
+        }
+        Budget::new(Some(self.pace.turn_until()))
+    }
+
+    /// A turn has ended: counts it against the round.
+    #[inline(always)]
+    fn turn_ended(&mut self, key: Key, budget: &Budget) {
+        let now = self.world.now();
+        if let Some(took) = self.pace.turn_ended(now, budget.spent()) {
+            self.report_slow(key, took);
+        }
+    }
+
+    /// A turn held the loop for too long: all others had to wait.
+    #[cold]
+    fn report_slow(&mut self, _key: Key, took: Duration) {
+        let now = self.tools.round.now;
+        let (last, kept) = &mut self.slow_reported;
+        if last.is_some_and(|last| now.since(last) < Duration::from_secs(1)) {
+            *kept += 1;
+            return;
+        }
+        let kept = std::mem::take(kept);
+        *last = Some(now);
+        log::warn!(
+            "a handler held the loop for {took:.0?}, and all connections of this worker waited \
+             ({kept} such since the last report): move blocking work to a thread and answer through \
+             a handle"
+        );
     }
 
     /// One turn of one connection, of whose socket this was told: reads while there is something
     /// and it may, then writes once.
     fn serve(&mut self, key: Key, news: Readiness) {
+        let relisted = self.has(Fault::ListedTwice);
         // An unknown key is an event of a connection that ended in this round.
         let Some(entry) = self.connections.get_mut(key) else { return };
         let mut first = None;
-        if entry.quiet && news.bits() == FRESH_BYTES.bits() && entry.ready.bits() == AT_REST.bits()
+        if entry.watch == Watch::Quiet
+            && news.bits() == FRESH_BYTES.bits()
+            && entry.ready.bits() == AT_REST.bits()
         {
             // The short way, for a connection at rest that is sent something: one read, one write.
-            let mut budget = TURN_BUDGET;
+            let mut budget = Budget::new(Some(self.pace.turn_until()));
             let scratch = self.input.bytes();
             let room = entry.conn.room_at_rest();
             match entry.stream.read(&mut scratch[..room]) {
                 Ok(n) if n > 0 && n < room => {
                     let Entry { stream, conn, ready, .. } = entry;
                     let mut sink = SocketSink { stream, writable: &mut ready.writable };
-                    let mut turn = self.tools.turn(&mut sink, &mut budget);
+                    let mut clock = PlatformClock(&mut self.world);
+                    let mut turn = self.tools.turn(&mut sink, &mut budget, Some(&mut clock));
                     let bytes = &mut scratch[..n];
                     if !conn.turn_at_rest(&*self.app, bytes, &mut self.loan, &mut turn)
                         || !self.tools.kit.effects.is_empty()
                     {
                         self.after_turn(key);
                     }
-                    return;
+                    return self.turn_ended(key, &budget);
                 }
                 other => first = Some((other, room, 0)),
             }
+        }
+        if entry.queued && first.is_none() && !relisted {
+            // Its turn comes from the list: one in a round, however much it sends.
+            entry.ready.add(news);
+            return;
         }
         self.serve_long(key, news, first);
     }
@@ -393,24 +577,31 @@ impl<W: World, A: App> Worker<W, A> {
     /// The long way, which begins with this read if there was one already.
     #[inline(never)]
     fn serve_long(&mut self, key: Key, news: Readiness, mut first: Option<Read>) {
+        let mut budget = self.turn_budget();
+        let relisted = self.has(Fault::ListedTwice);
         let Some(entry) = self.connections.get_mut(key) else { return };
-        let mut budget = TURN_BUDGET;
-        entry.queued = false;
+        if relisted {
+            entry.queued = false;
+        }
+        if entry.watch == Watch::Overdue {
+            entry.watch = Watch::OverdueRead;
+        }
         let Entry { stream, conn, ready, .. } = entry;
+        let mut clock = PlatformClock(&mut self.world);
         ready.add(news);
         conn.begin_turn(&mut self.loan);
         if ready.error {
             // A reset: what was queued can never leave.
             let kind = stream.take_error().map_or(io::ErrorKind::ConnectionReset, |e| e.kind());
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
-            conn.lost(kind, &mut self.tools.turn(&mut sink, &mut budget));
+            conn.lost(kind, &mut self.tools.turn(&mut sink, &mut budget, Some(&mut clock)));
         }
         if conn.has_work(&self.tools.round.config) {
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
-            conn.run(&*self.app, &mut self.tools.turn(&mut sink, &mut budget));
+            conn.run(&*self.app, &mut self.tools.turn(&mut sink, &mut budget, Some(&mut clock)));
         }
         for reads in 0..=READS {
-            let may_read = ready.readable && budget > 0 && reads < READS;
+            let may_read = ready.readable && !budget.is_spent() && reads < READS;
             let read = if first.is_some() {
                 first.take()
             } else if !may_read || !conn.wants_read(&self.tools.round.config) {
@@ -429,7 +620,7 @@ impl<W: World, A: App> Worker<W, A> {
                 Some((stream.read(&mut scratch[..room]), room, 0))
             };
             let mut sink = SocketSink { stream, writable: &mut ready.writable };
-            let mut turn = self.tools.turn(&mut sink, &mut budget);
+            let mut turn = self.tools.turn(&mut sink, &mut budget, Some(&mut clock));
             match read {
                 None => {
                     conn.end_turn(&mut self.loan, &mut turn);
@@ -465,6 +656,7 @@ impl<W: World, A: App> Worker<W, A> {
             }
         }
         self.after_turn(key);
+        self.turn_ended(key, &budget);
     }
 
     /// After a connection's turn: its effects on others, its next deadline, its end.
@@ -487,7 +679,10 @@ impl<W: World, A: App> Worker<W, A> {
         }
         let config = &self.tools.round.config;
         self.timers.set(key, entry.conn.deadline(config), &mut entry.armed);
-        entry.quiet = entry.armed.is_some() && entry.conn.is_quiet();
+        if !matches!(entry.watch, Watch::Overdue | Watch::OverdueRead) {
+            let quiet = entry.armed.is_some() && entry.conn.is_quiet();
+            entry.watch = if quiet { Watch::Quiet } else { Watch::Normal };
+        }
         let again = entry.conn.has_work(config)
             || (entry.ready.readable && entry.conn.wants_read(config))
             || (entry.ready.writable && entry.conn.wants_write());
@@ -525,9 +720,9 @@ impl<W: World, A: App> Worker<W, A> {
         self.table.leave_all(key.slot);
         self.stats.held(entry.held, 0);
         let Entry { mut stream, conn, mut ready, admitted, .. } = entry;
-        let mut budget = 0;
+        let mut budget = Budget::default();
         let mut sink = SocketSink { stream: &mut stream, writable: &mut ready.writable };
-        let record = conn.finish(&mut self.tools.turn(&mut sink, &mut budget));
+        let record = conn.finish(&mut self.tools.turn(&mut sink, &mut budget, None));
         self.stats.ended(&record, admitted);
         if let Some(on_closed) = &self.on_closed
             && call::guarded(|| on_closed(&record)).is_err()
@@ -542,26 +737,61 @@ impl<W: World, A: App> Worker<W, A> {
     /// Tells connections that their deadline has passed.
     fn expire(&mut self) {
         let now = self.tools.round.now;
-        while let Some((at, key)) = self.timers.due(now) {
-            let Some(entry) = self.connections.get_mut(key) else { continue };
-            if entry.armed != Some(at) {
-                // An earlier entry took its place.
-                continue;
+        // What is set from now on is due in the next round at the earliest.
+        while let Some(due) = self.timers.due(now) {
+            self.due.push_back(due);
+        }
+        while let Some((at, key)) = self.due.pop_front() {
+            self.deadline_passed(at, key);
+            if self.has(Fault::DueInSameRound) {
+                self.due.extend(self.timers.due(now));
+            } else if self.pace.is_spent() {
+                break;
             }
-            entry.armed = None;
-            entry.quiet = false;
-            let due = entry.conn.deadline(&self.tools.round.config).is_some_and(|due| due <= now);
-            if due && entry.ready.readable && entry.conn.wants_read(&self.tools.round.config) {
-                // Its bytes may be there already: they are read first, and it is looked at
-                // again in the next round.
-                self.serve(key, Readiness::default());
-            } else if due {
-                let app = Arc::clone(&self.app);
-                self.enter(key, |conn, turn| conn.time(&*app, turn));
-            } else {
-                let deadline = entry.conn.deadline(&self.tools.round.config);
+        }
+    }
+
+    /// A connection's deadline has passed, as it was when it was armed for this time. Bytes that
+    /// have arrived are read first, in its next turn; then it is judged, whatever it sends.
+    fn deadline_passed(&mut self, armed: Moment, key: Key) {
+        let now = self.tools.round.now;
+        let for_ever = self.has(Fault::ReadForEver);
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        if entry.armed != Some(armed) {
+            // An earlier entry took its place.
+            return;
+        }
+        entry.armed = None;
+        let config = &self.tools.round.config;
+        let deadline = entry.conn.deadline(config);
+        if deadline.is_none_or(|deadline| deadline > now) {
+            // It has moved. Whether the connection is quiet is asked again after its next turn.
+            entry.watch = Watch::Normal;
+            self.timers.set(key, deadline, &mut entry.armed);
+            return;
+        }
+        let unread = entry.ready.readable && entry.conn.wants_read(config);
+        match entry.watch {
+            Watch::Normal | Watch::Quiet if unread => {
+                entry.watch = Watch::Overdue;
                 self.timers.set(key, deadline, &mut entry.armed);
+                return self.run_later(key);
             }
+            Watch::OverdueRead if for_ever && unread => {
+                self.timers.set(key, deadline, &mut entry.armed);
+                return;
+            }
+            // The round had no time for it: it is read now.
+            Watch::Overdue => {
+                self.serve_long(key, Readiness::default(), None);
+            }
+            _ => {}
+        }
+        let app = Arc::clone(&self.app);
+        if let Some(entry) = self.connections.get_mut(key) {
+            entry.watch = Watch::Normal;
+            entry.armed = None;
+            self.enter(key, |conn, turn| conn.time(&*app, turn));
         }
     }
 
@@ -589,7 +819,7 @@ impl<W: World, A: App> Worker<W, A> {
                 entry.ready.readable = true;
             }
             self.enter(key, |conn, _| conn.last_call());
-            self.serve(key, Readiness::default());
+            self.serve_long(key, Readiness::default(), None);
             self.enter(key, |conn, turn| conn.shutdown(turn));
         }
     }
