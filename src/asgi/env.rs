@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::config::Config;
 use super::groups::{Groups, Parcel};
 use super::handle::Mailbox;
+use super::paths::Paths;
 use super::state::State;
 use crate::bytes::moment::Moment;
 use crate::bytes::output::Sink;
@@ -43,6 +44,8 @@ pub struct Kit {
     pub deflate: Engines,
     /// A list for the fields of a head, used again and again.
     pub fields: Vec<FieldSpan>,
+    /// Paths, for the log.
+    pub paths: Paths,
     /// The head of the last response.
     pub recent: Recent,
     /// What is to be done to *other* connections, after the callback has returned.

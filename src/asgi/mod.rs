@@ -20,6 +20,7 @@ pub mod handle;
 pub mod order;
 mod origin;
 pub mod outbox;
+pub mod paths;
 pub mod scope;
 pub mod state;
 

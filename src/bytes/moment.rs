@@ -20,6 +20,25 @@ impl Moment {
         Self(NonZeroU64::MIN.saturating_add(nanoseconds(time)))
     }
 
+    /// So many nanoseconds after the beginning of its clock.
+    #[inline(always)]
+    pub fn at_nanoseconds(time: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(time))
+    }
+
+    /// Nanoseconds from an earlier one to this one; none if that is later. Cheaper than
+    /// [`Moment::since`].
+    #[inline(always)]
+    pub fn nanoseconds_since(self, earlier: Self) -> u64 {
+        self.0.get().saturating_sub(earlier.0.get())
+    }
+
+    /// So many nanoseconds later.
+    #[inline(always)]
+    pub fn nanoseconds_later(self, time: u64) -> Self {
+        Self(self.0.saturating_add(time))
+    }
+
     /// The time from an earlier one to this one; none if that is later.
     #[inline]
     pub fn since(self, earlier: Self) -> Duration {

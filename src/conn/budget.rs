@@ -67,6 +67,30 @@ impl Budget {
         self.rest = left - self.quantum;
     }
 
+    /// Callbacks before the clock is looked at again: for a run of them, which counts down and
+    /// says in the end how many are left.
+    #[inline(always)]
+    pub fn callbacks(&self) -> usize {
+        self.quantum.div_ceil(CALLBACK)
+    }
+
+    /// As [`Budget::callbacks`], behind a run that has used up all of them.
+    #[cold]
+    pub fn next_callbacks(&mut self, clock: &mut Option<&mut dyn Clock>) -> usize {
+        self.next_quantum(self.quantum, clock);
+        self.callbacks()
+    }
+
+    /// So many callbacks are left of those that [`Budget::callbacks`] said.
+    #[inline(always)]
+    pub fn set_callbacks(&mut self, left: usize, clock: &mut Option<&mut dyn Clock>) {
+        if left > 0 {
+            self.quantum = self.quantum.min(left * CALLBACK);
+        } else {
+            self.next_quantum(self.quantum, clock);
+        }
+    }
+
     /// Is the turn over?
     #[inline(always)]
     pub fn is_spent(&self) -> bool {

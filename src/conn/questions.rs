@@ -1,6 +1,7 @@
 //! What a worker asks of a connection; nothing here changes anything.
 
 use super::{Connection, Phase, READ_AHEAD, Role};
+use crate::asgi::paths::{PathName, Paths};
 use crate::asgi::{Config, Handler};
 use crate::bytes::moment::Moment;
 use crate::ws::closing::Closing;
@@ -117,6 +118,14 @@ impl<H: Handler> Connection<H> {
             Role::WebSocket(role) => role.receiver.bytes_held() + role.side.bytes_held(),
         };
         role + self.input.bytes_held() + self.output.bytes_held()
+    }
+
+    /// The path of the scope that is, or was last, served here.
+    pub fn path(&self, paths: &Paths) -> PathName {
+        match &self.role {
+            Role::Http(role) => role.path().unwrap_or(paths.last),
+            Role::WebSocket(role) => paths.name(role.path),
+        }
     }
 
     /// Bytes that wait for the peer.

@@ -36,6 +36,8 @@ pub(super) struct WebSocketRole<H> {
     close_due: Option<Moment>,
     /// The second in which control frames are counted, and how many came.
     control: (Moment, u32),
+    /// The number of its path: see [`crate::asgi::paths`].
+    pub(super) path: u16,
 }
 
 /// Pings and the pongs that answer them (RFC 6455 §5.5.2, §5.5.3): one ping at a time.
@@ -109,6 +111,7 @@ impl<H> WebSocketRole<H> {
         accept: Accept,
         offered: impl Iterator<Item = &'v [u8]>,
         compression: Option<Compression>,
+        path: u16,
         now: Moment,
     ) -> Self {
         let agreed = compression.map(|(agreed, _)| agreed);
@@ -120,6 +123,7 @@ impl<H> WebSocketRole<H> {
             heartbeat: Heartbeat::default(),
             close_due: None,
             control: (now, 0),
+            path,
         }
     }
 
@@ -139,6 +143,7 @@ impl<H> WebSocketRole<H> {
             heartbeat: Heartbeat::begin(env.round.now, &env.round.config, env.round.random),
             close_due: None,
             control: (env.round.now, 0),
+            path: u16::MAX,
         }
     }
 
@@ -326,16 +331,18 @@ impl<H: Handler> Connection<H> {
         // Of the effects, those that callbacks asked for that ended well.
         let mut effects = out.effects();
         let mut trouble = None;
+        // Callbacks before the clock is looked at again.
+        let mut left = turn.budget.callbacks();
         // One guard for the whole run: a panic ends it, whichever message it was.
         let goes_on = call::guarded(|| {
             let mut at = 0;
-            while !turn.budget.is_spent() {
+            while left > 0 {
                 let Some((length, message)) = receiver.whole(&mut bytes[at..], max_message) else {
                     break;
                 };
                 at += length;
                 used = at;
-                turn.budget.spend(budget::CALLBACK, &mut turn.clock);
+                left -= 1;
                 let told = match message {
                     Ok(message) => handler.receive(Event::WebSocketReceive(message), &mut out),
                     Err(error) => {
@@ -354,9 +361,13 @@ impl<H: Handler> Connection<H> {
                 if at == bytes.len() {
                     break;
                 }
+                if left == 0 {
+                    left = turn.budget.next_callbacks(&mut turn.clock);
+                }
             }
             true
         });
+        turn.budget.set_callbacks(left, &mut turn.clock);
         if let Ok(true) = goes_on {
             return Told { used, as_before: out.holds_nothing() };
         }

@@ -169,7 +169,9 @@ impl World for RealWorld {
     type Stream = TcpStream;
 
     fn now(&mut self) -> Moment {
-        Moment::at(self.began.elapsed())
+        // Read after every turn: what `Moment::at` does about times of centuries is left out.
+        let time = self.began.elapsed();
+        Moment::at_nanoseconds(time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos()))
     }
 
     fn wall(&mut self) -> SystemTime {

@@ -176,6 +176,7 @@ impl<H: Handler> Connection<H> {
         role.step(if whole { Step::HeadOnly } else { Step::HeadThenBody });
         let mut side = HttpSide::new(request);
         let mut handler = None;
+        turn.env.kit.paths.last.set(target.path());
         let effects = turn.env.kit.effects.len();
         // One guard for the two calls of a request that is all there.
         let outcome = call::guarded(|| {
@@ -210,6 +211,7 @@ impl<H: Handler> Connection<H> {
         exchange.side = side;
         exchange.request = request;
         exchange.expecting = framing.expect_continue;
+        exchange.path = turn.env.kit.paths.last;
         role.due = Due::Nothing;
         // None is dropped here: the one before has ended, or this one would not be read.
         debug_assert!(role.exchange.is_none(), "one request at a time");
@@ -316,7 +318,8 @@ impl<H: Handler> Connection<H> {
         let role = match call::guarded(|| app.call(&scope)) {
             Ok(Some(handler)) => {
                 let offered = headers.get_all("sec-websocket-protocol");
-                WebSocketRole::new(handler, accept, offered, compression, turn.env.round.now)
+                let path = turn.env.kit.paths.number(target.path());
+                WebSocketRole::new(handler, accept, offered, compression, path, turn.env.round.now)
             }
             // [6455-4.2.2-4]
             Ok(None) => return self.answer(404, &[], "not found\n", Cause::NotPersistent, turn),

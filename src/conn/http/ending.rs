@@ -91,7 +91,8 @@ impl<H: Handler> Connection<H> {
     pub(in crate::conn) fn http_scope_lost(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
         let Some(exchange) = role.exchange.take() else { return };
-        let Exchange { handler, mut side, .. } = *exchange;
+        let Exchange { handler, mut side, path, .. } = *exchange;
+        turn.env.kit.paths.last = path;
         side.peer_left();
         // Handles miss from now on, before anybody can hear of the end.
         if let Some(cell) = &self.core.cell {

@@ -10,6 +10,7 @@ use super::record::Cause;
 use super::{Connection, Phase, Role, Turn, budget};
 use crate::asgi::order;
 use crate::asgi::outbox::HttpSide;
+use crate::asgi::paths::PathName;
 use crate::asgi::{App, Config, Event, Handler};
 use crate::bytes::moment::Moment;
 use crate::http::Error;
@@ -63,13 +64,16 @@ pub(super) struct Exchange<H> {
     request: Request,
     /// The client waits for a 100 before it sends the body.
     expecting: bool,
+    /// The beginning of its path.
+    path: PathName,
 }
 
 impl<H> Exchange<H> {
     /// Room for an exchange.
     #[cold]
     fn room(request: Request) -> Box<Self> {
-        Box::new(Self { handler: None, side: HttpSide::new(request), request, expecting: false })
+        let (side, path) = (HttpSide::new(request), PathName::default());
+        Box::new(Self { handler: None, side, request, expecting: false, path })
     }
 }
 
@@ -133,6 +137,11 @@ impl<H> HttpRole<H> {
     pub(super) fn waits_for_app(&self) -> bool {
         let begun = |e: &Exchange<H>| e.side.order() != order::Http::AwaitStart;
         self.cycle == Cycle::Answering && !self.exchange.as_deref().is_some_and(begun)
+    }
+
+    /// The path of the request that is not answered yet.
+    pub(super) fn path(&self) -> Option<PathName> {
+        self.exchange.as_ref().map(|exchange| exchange.path)
     }
 
     pub(super) fn has_file(&self) -> bool {

@@ -167,6 +167,7 @@ impl<H: Handler> Connection<H> {
         let Some(exchange) = &mut role.exchange else { return };
         let was_last = !exchange.request.persist && role.receiver.had_no_body();
         let response = Ended::of(&exchange.side, was_last);
+        turn.env.kit.paths.last = exchange.path;
         if let Some(handler) = exchange.handler.take() {
             call::drop_guarded(handler);
         }

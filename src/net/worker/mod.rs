@@ -510,15 +510,17 @@ impl<W: World, A: App> Worker<W, A> {
     /// A turn has ended: counts it against the round.
     #[inline(always)]
     fn turn_ended(&mut self, key: Key, budget: &Budget) {
-        let now = self.world.now();
-        if let Some(took) = self.pace.turn_ended(now, budget.spent()) {
-            self.report_slow(key, took);
+        let (began, now) = (self.pace.at(), self.world.now());
+        if self.pace.turn_ended(now, budget.spent()) {
+            self.report_slow(key, now.since(began));
         }
     }
 
     /// A turn held the loop for too long: all others had to wait.
     #[cold]
-    fn report_slow(&mut self, _key: Key, took: Duration) {
+    fn report_slow(&mut self, key: Key, took: Duration) {
+        let paths = &self.tools.kit.paths;
+        let path = self.connections.get_mut(key).map_or(paths.last, |e| e.conn.path(paths));
         let now = self.tools.round.now;
         let (last, kept) = &mut self.slow_reported;
         if last.is_some_and(|last| now.since(last) < Duration::from_secs(1)) {
@@ -528,7 +530,7 @@ impl<W: World, A: App> Worker<W, A> {
         let kept = std::mem::take(kept);
         *last = Some(now);
         log::warn!(
-            "a handler held the loop for {took:.0?}, and all connections of this worker waited \
+            "the handler of {path} held the loop for {took:.0?}: all connections of this worker waited \
              ({kept} such since the last report): move blocking work to a thread and answer through \
              a handle"
         );
@@ -715,6 +717,7 @@ impl<W: World, A: App> Worker<W, A> {
 
     fn remove(&mut self, key: Key) {
         let Some(entry) = self.connections.remove(key) else { return };
+        self.tools.kit.paths.last = entry.conn.path(&self.tools.kit.paths);
         let connections = &mut self.connections;
         self.timers.gone(|key| connections.get_mut(key).is_some());
         self.table.leave_all(key.slot);

@@ -1,19 +1,18 @@
 //! The budget of a round: how much all connections together may do before the worker looks at
 //! its sockets, its mail and its deadlines again.
 
-use std::time::Duration;
-
 use crate::bytes::moment::Moment;
 use crate::conn::budget;
 
-/// A round ends after so much time. What waits goes on in the next one.
-const ROUND_TIME: Duration = Duration::from_millis(10);
+const MILLISECOND: u64 = 1_000_000;
+/// A round ends after so much time (nanoseconds). What waits goes on in the next one.
+const ROUND_TIME: u64 = 10 * MILLISECOND;
 /// A round ends after so much work (units of [`budget`]), whatever time it takes.
 pub(super) const ROUND: usize = 16 * budget::TURN;
-/// One connection's turn ends after so much time, looked at once a quantum.
-const TURN_TIME: Duration = Duration::from_millis(2);
-/// A turn that lasts longer than this is reported.
-const SLOW: Duration = Duration::from_millis(50);
+/// One connection's turn ends after so much time (nanoseconds), looked at once a quantum.
+const TURN_TIME: u64 = 2 * MILLISECOND;
+/// A turn that lasts longer than this is reported (nanoseconds).
+const SLOW: u64 = 50 * MILLISECOND;
 
 /// How far a round is.
 #[derive(Debug)]
@@ -37,22 +36,28 @@ impl Pace {
     /// When a turn that begins now must end.
     #[inline(always)]
     pub(super) fn turn_until(&self) -> Moment {
-        self.at + TURN_TIME
+        self.at.nanoseconds_later(TURN_TIME)
     }
 
-    /// A turn ended at this time and did so much; tells how long it took if that is too long.
+    /// A turn that did so much ended at this time; tells whether it took too long.
     #[inline(always)]
-    pub(super) fn turn_ended(&mut self, now: Moment, units: usize) -> Option<Duration> {
-        let took = now.since(self.at);
+    pub(super) fn turn_ended(&mut self, now: Moment, units: usize) -> bool {
+        let is_slow = now.nanoseconds_since(self.at) >= SLOW;
         self.at = now;
         self.units += units;
-        (took >= SLOW).then_some(took)
+        is_slow
+    }
+
+    /// The clock, as it was last read.
+    #[inline(always)]
+    pub(super) fn at(&self) -> Moment {
+        self.at
     }
 
     /// Is the round over?
     #[inline(always)]
     pub(super) fn is_spent(&self) -> bool {
-        self.units >= ROUND || self.at.since(self.began) >= ROUND_TIME
+        self.units >= ROUND || self.at.nanoseconds_since(self.began) >= ROUND_TIME
     }
 
     /// What was done in this round (units).
