@@ -12,8 +12,9 @@
 //! A handler joins with [`Outbox::join`](super::Outbox::join); a connection that ends leaves all
 //! its groups. The members' side is [`crate::groups`].
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::Message;
 use super::handle::{Command, Mailbox};
@@ -37,7 +38,63 @@ use crate::ws::sender;
 /// ```
 #[derive(Clone, Default)]
 pub struct Groups {
-    mailboxes: Arc<OnceLock<Vec<Arc<dyn Mailbox>>>>,
+    branches: Arc<OnceLock<Vec<Arc<Branch>>>>,
+}
+
+/// What may wait on one worker to be given to members (bytes of frames, and [`OVERHEAD`] for each):
+/// a publication beyond it is refused.
+const MOST_WAITING: usize = 64 * 1024 * 1024;
+/// What a publication takes in memory besides its frame (bytes).
+const OVERHEAD: usize = 512;
+
+/// What publishers know of one worker.
+pub struct Branch {
+    mailbox: Arc<dyn Mailbox>,
+    /// The groups that have members there. Its lock is held for one look, once a publication.
+    present: RwLock<HashSet<Arc<str>>>,
+    /// Bytes of publications that wait there.
+    waiting: AtomicUsize,
+}
+
+impl Branch {
+    /// A group has its first member there.
+    pub fn appeared(&self, group: Arc<str>) {
+        self.present.write().unwrap_or_else(PoisonError::into_inner).insert(group);
+    }
+
+    /// A group has no member there any more.
+    pub fn vanished(&self, group: &str) {
+        self.present.write().unwrap_or_else(PoisonError::into_inner).remove(group);
+    }
+
+    /// The part of a publication that this worker has to do. `None` if the group has no member
+    /// there, or so much waits there that it is refused. One publication of any size is always
+    /// taken.
+    pub fn part(self: &Arc<Self>, publication: &Arc<Publication>) -> Option<Parcel> {
+        if !self
+            .present
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(publication.group())
+        {
+            return None;
+        }
+        let cost = publication.cost();
+        let before = self.waiting.fetch_add(cost, Ordering::Relaxed);
+        if before > 0 && before + cost > MOST_WAITING {
+            self.waiting.fetch_sub(cost, Ordering::Relaxed);
+            publication.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        publication.pending.fetch_add(1, Ordering::Relaxed);
+        Some(Parcel { publication: Arc::clone(publication), waits: Some(Arc::clone(self)) })
+    }
+}
+
+impl std::fmt::Debug for Branch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Branch").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
 }
 
 impl Groups {
@@ -46,36 +103,48 @@ impl Groups {
     /// It is encoded once and never blocks. Members whose queue is above the high-water mark
     /// are skipped and counted; see [`Delivery`]. To one receiver, the publications of one
     /// thread arrive in their order.
+    ///
+    /// A publisher that is faster than the workers is refused when 64 MiB wait on one of them:
+    /// look at [`Delivery::refused`], and publish on when earlier reports are complete.
     pub fn publish<'m>(&self, group: &str, message: impl Into<Message<'m>>) -> Delivery {
         let publication = Arc::new(Publication::new(group, message.into()));
         self.post(&publication, None);
         Delivery(publication)
     }
 
-    /// Posts to every worker but the one whose mailbox is `except`.
-    pub(crate) fn post(&self, publication: &Arc<Publication>, except: Option<&Arc<dyn Mailbox>>) {
-        let all = self.mailboxes.get().map_or(&[][..], Vec::as_slice);
+    /// Posts to every worker that has members of the group, but `except`.
+    pub(crate) fn post(&self, publication: &Arc<Publication>, except: Option<&Arc<Branch>>) {
+        let all = self.branches.get().map_or(&[][..], Vec::as_slice);
         // Count all of them before the first can be done.
         let parcels: Vec<_> = all
             .iter()
-            .filter(|mailbox| except.is_none_or(|except| !Arc::ptr_eq(mailbox, except)))
-            .map(|mailbox| (mailbox, Parcel::new(publication)))
+            .filter(|branch| except.is_none_or(|except| !Arc::ptr_eq(branch, except)))
+            .filter_map(|branch| Some((branch, branch.part(publication)?)))
             .collect();
-        for (mailbox, parcel) in parcels {
-            mailbox.post(Command::Publish(parcel));
+        for (branch, parcel) in parcels {
+            branch.mailbox.post(Command::Publish(parcel));
         }
     }
 
     /// Names the workers; done once, when the server begins to run.
     pub fn connect(&self, mailboxes: Vec<Arc<dyn Mailbox>>) {
-        let first = self.mailboxes.set(mailboxes).is_ok();
+        let branch = |mailbox| {
+            Arc::new(Branch { mailbox, present: RwLock::default(), waiting: AtomicUsize::new(0) })
+        };
+        let first = self.branches.set(mailboxes.into_iter().map(branch).collect()).is_ok();
         debug_assert!(first, "groups belong to one server");
+    }
+
+    /// The branch of the worker with this mailbox.
+    pub(crate) fn branch(&self, mailbox: &Arc<dyn Mailbox>) -> Option<Arc<Branch>> {
+        let all = self.branches.get()?;
+        all.iter().find(|branch| Arc::ptr_eq(&branch.mailbox, mailbox)).cloned()
     }
 }
 
 impl std::fmt::Debug for Groups {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let workers = self.mailboxes.get().map_or(0, Vec::len);
+        let workers = self.branches.get().map_or(0, Vec::len);
         f.debug_struct("Groups").field("workers", &workers).finish()
     }
 }
@@ -90,6 +159,8 @@ pub struct Publication {
     compressed: OnceLock<Box<[OnceLock<Option<SharedBytes>>; 7]>>,
     queued: AtomicUsize,
     skipped: AtomicUsize,
+    /// Workers on which too much waited.
+    refused: AtomicUsize,
     /// Parcels that no worker has dealt with yet.
     pending: AtomicUsize,
 }
@@ -105,6 +176,7 @@ impl Publication {
             compressed: OnceLock::new(),
             queued: AtomicUsize::new(0),
             skipped: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
         }
     }
@@ -116,7 +188,7 @@ impl Publication {
 
     /// Bytes of memory that it holds.
     pub fn cost(&self) -> usize {
-        self.frame.len() + 64
+        self.frame.len() + OVERHEAD
     }
 
     /// The frame for a member whose messages `deflater` compresses. For all members with the same
@@ -191,25 +263,32 @@ impl AsRef<[u8]> for Publication {
 /// One worker's part of a publication. Dropping it says that the part is done, also when a
 /// worker ended without looking at it.
 #[derive(Debug)]
-pub struct Parcel(Arc<Publication>);
+pub struct Parcel {
+    publication: Arc<Publication>,
+    /// Where it counts as waiting.
+    waits: Option<Arc<Branch>>,
+}
 
 impl Parcel {
-    /// A part that is still to be done.
+    /// A part that is still to be done, and waits nowhere yet.
     pub fn new(publication: &Arc<Publication>) -> Self {
         publication.pending.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(publication))
+        Self { publication: Arc::clone(publication), waits: None }
     }
 
     /// What it is a part of.
     pub fn publication(&self) -> &Arc<Publication> {
-        &self.0
+        &self.publication
     }
 }
 
 impl Drop for Parcel {
     fn drop(&mut self) {
+        if let Some(branch) = &self.waits {
+            branch.waiting.fetch_sub(self.publication.cost(), Ordering::Relaxed);
+        }
         // Release: whoever sees the last part done also sees what was counted before.
-        self.0.pending.fetch_sub(1, Ordering::Release);
+        self.publication.pending.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -233,6 +312,13 @@ impl Delivery {
     /// Members that were skipped, because they read more slowly than is sent to them.
     pub fn skipped(&self) -> usize {
         self.0.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Workers that refused the publication, because 64 MiB of earlier ones wait there: none of
+    /// their members gets it. Known when [`Groups::publish`] returns; for
+    /// [`Outbox::publish`](super::Outbox::publish), when the report is complete.
+    pub fn refused(&self) -> usize {
+        self.0.refused.load(Ordering::Relaxed)
     }
 
     /// Have all workers done their part?

@@ -81,6 +81,10 @@ pub struct Cell {
     handles: AtomicUsize,
     /// A handle was told `Full`; a `Drain` is owed.
     full: AtomicBool,
+    /// A [`ScopeCommand::Resume`] is in the mailbox: one is enough, however often it is asked for.
+    resuming: AtomicBool,
+    /// A [`ScopeCommand::Overrun`] was posted, once for all.
+    overrun: AtomicBool,
 }
 
 impl Cell {
@@ -101,6 +105,8 @@ impl Cell {
             queued: AtomicUsize::new(0),
             handles: AtomicUsize::new(0),
             full: AtomicBool::new(false),
+            resuming: AtomicBool::new(false),
+            overrun: AtomicBool::new(false),
         })
     }
 
@@ -128,6 +134,11 @@ impl Cell {
     /// Something of this cost left the mailbox.
     pub fn taken(&self, cost: usize) {
         self.posted.fetch_sub(cost, Ordering::Relaxed);
+    }
+
+    /// The worker is about to end a pause.
+    pub fn resumed(&self) {
+        self.resuming.store(false, Ordering::Release);
     }
 
     /// Is a `Drain` owed to the handles, and is it due: nothing more in the mailbox?
@@ -200,7 +211,9 @@ impl Handle {
             return Err(SendError::Closed);
         }
         if self.cell.waiting() > self.cell.hard_limit {
-            self.cell.post(ScopeCommand::Overrun);
+            if !self.cell.overrun.swap(true, Ordering::Relaxed) {
+                self.cell.post(ScopeCommand::Overrun);
+            }
             return Err(SendError::Closed);
         }
         Ok(())
@@ -270,7 +283,8 @@ impl Handle {
 
     /// Ends a pause that [`Outbox::pause`](super::Outbox::pause) began.
     pub fn resume(&self) {
-        if self.is_alive() {
+        // AcqRel: the worker clears the flag before it acts, so a request behind that is posted.
+        if self.is_alive() && !self.cell.resuming.swap(true, Ordering::AcqRel) {
             self.post_costly(ScopeCommand::Resume);
         }
     }

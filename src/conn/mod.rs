@@ -348,6 +348,9 @@ impl<H: Handler> Connection<H> {
             }),
             ScopeCommand::Post(value) => self.tell_scope(Event::Custom(value), turn),
             ScopeCommand::Resume => {
+                if let Some(cell) = &self.core.cell {
+                    cell.resumed();
+                }
                 self.core.paused = false;
                 self.resumed(turn);
             }

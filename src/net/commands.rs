@@ -13,6 +13,9 @@ pub(crate) enum Mail {
     Shutdown,
 }
 
+/// Room for so many mails stays.
+pub(crate) const KEPT: usize = 1024;
+
 /// Wakes a worker out of its wait.
 pub(crate) trait Wake: Send + Sync {
     fn wake(&self);
@@ -61,6 +64,8 @@ impl WorkerMailbox {
     /// Takes everything, in order. What is posted meanwhile is found the next time.
     pub(crate) fn take(&self, mails: &mut Vec<Mail>) {
         debug_assert!(mails.is_empty());
+        // A burst leaves no memory behind.
+        mails.shrink_to(KEPT);
         std::mem::swap(mails, &mut self.lock().mails);
     }
 

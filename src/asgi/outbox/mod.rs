@@ -334,7 +334,8 @@ impl<'a> Outbox<'a> {
 
     /// Publishes to a group, from any kind of scope. It is done after the callback has
     /// returned, behind everything that this callback sends itself, to those who are members
-    /// then. To one receiver, what one handler publishes arrives in order; what handlers on
+    /// then. If 64 MiB of publications wait on a worker already it is refused there: see
+    /// [`Delivery::refused`]. To one receiver, what one handler publishes arrives in order; what handlers on
     /// different workers publish may overtake each other.
     pub fn publish<'m>(&mut self, group: &str, message: impl Into<Message<'m>>) -> Delivery {
         let publication = Arc::new(Publication::new(group, message.into()));

@@ -29,7 +29,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commands::{Mail, WorkerMailbox};
+use super::commands::{KEPT, Mail, WorkerMailbox};
 use super::lifespan::{LIFESPAN_KEY, Lifespan};
 use super::listener::BACKLOG;
 use super::log_observer::LogObserver;
@@ -38,7 +38,7 @@ use super::stats::Stats;
 use super::timers::{Armed, Timers};
 use super::world::{Readiness, Ready, Stream, World};
 use crate::asgi::env::{Effect, Env, Kit, Round};
-use crate::asgi::groups::{Groups, Parcel};
+use crate::asgi::groups::{Branch, Groups, Parcel};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, Config, State};
 use crate::bytes::input::Scratch;
@@ -48,10 +48,11 @@ use crate::conn::budget::{Budget, Clock};
 use crate::conn::call;
 use crate::conn::record::Record;
 use crate::conn::{Connection, Loan, Turn};
-use crate::groups::Table;
+use crate::groups::{Member, Table};
 use crate::http::date::Prefab;
 use crate::ws::receiver::Target;
 use pace::Pace;
+use publish::Pass;
 
 /// The buffer that answers are appended to (bytes).
 const ANSWERS: usize = 64 * 1024;
@@ -71,6 +72,11 @@ const READS: usize = 8;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Newcomers past `max_connections` that are told so; past these they are only closed.
 const REFUSALS: usize = 1024;
+
+/// What joining, leaving or publishing counts (units).
+const EFFECT_UNITS: usize = 256;
+/// Memberships of connections that ended, cleared before the round's budget is looked at.
+const DEPARTURES: usize = 256;
 
 /// How long the application may take to start and to end.
 const LIFESPAN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -117,6 +123,8 @@ enum Fault {
     ListedTwice,
     /// A turn counts messages, not work.
     EndlessTurn,
+    /// A pass of publications goes to all members in one round.
+    EndlessPass,
 }
 
 /// The platform's clock, for a turn.
@@ -155,6 +163,11 @@ impl Tools {
 /// What a read brought, how much it could have brought, and how much of that is memory of the
 /// connection's own.
 type Read = (io::Result<usize>, usize, usize);
+
+/// A connection as a member of groups.
+fn member(key: Key) -> Member {
+    Member { slot: key.slot, generation: key.generation }
+}
 
 /// A socket as a sink: never blocks, and remembers that it is full.
 struct SocketSink<'a, S> {
@@ -247,8 +260,14 @@ pub(crate) struct Worker<W: World, A: App> {
     slow_reported: (Option<Moment>, u64),
     #[cfg(test)]
     fault: Option<Fault>,
-    /// Publications to be given to members, in order.
-    publications: Vec<Parcel>,
+    /// Publications that wait for the next pass, in order.
+    publications: VecDeque<Parcel>,
+    /// The publications that are being given to members.
+    pass: Option<Pass>,
+    /// What publishers know of this worker.
+    branch: Option<Arc<Branch>>,
+    /// What callbacks asked for beyond their connections, if it was too much for one round.
+    effects: VecDeque<(Key, Effect)>,
     /// Connections may wait to be accepted.
     acceptable: bool,
     /// When to try to accept again.
@@ -286,6 +305,7 @@ impl<W: World, A: App> Worker<W, A> {
             groups: common.groups.clone(),
             config,
         };
+        let branch = round.groups.branch(&round.mailbox);
         let pace = Pace::new(round.now);
         let tools = Tools { round, kit: Kit::default(), observer };
         Self {
@@ -310,7 +330,10 @@ impl<W: World, A: App> Worker<W, A> {
             slow_reported: (None, 0),
             #[cfg(test)]
             fault: None,
-            publications: Vec::new(),
+            publications: VecDeque::new(),
+            pass: None,
+            branch,
+            effects: VecDeque::new(),
             acceptable: true,
             accept_retry: None,
             ending: None,
@@ -345,6 +368,7 @@ impl<W: World, A: App> Worker<W, A> {
         self.serve_ready();
         self.accept();
         self.serve_waiting(listed);
+        self.apply_waiting();
         self.publish();
         self.expire();
         self.with_lifespan(Lifespan::time);
@@ -370,7 +394,7 @@ impl<W: World, A: App> Worker<W, A> {
     fn timeout(&mut self) -> Option<Duration> {
         let accept_now = self.acceptable && self.accept_retry.is_none();
         let lists = self.run_again.len() + self.deferred.len() + self.mails.len() + self.due.len();
-        if accept_now || lists > 0 || !self.publications.is_empty() {
+        if accept_now || lists > 0 || self.has_publications() {
             return Some(Duration::ZERO);
         }
         let lifespan = self.lifespan.as_ref().and_then(Lifespan::deadline);
@@ -400,6 +424,8 @@ impl<W: World, A: App> Worker<W, A> {
         if std::mem::take(&mut self.ready.mailbox) {
             self.mailbox.take(&mut self.taken);
             self.mails.extend(self.taken.drain(..));
+        } else if self.mails.is_empty() {
+            self.mails.shrink_to(KEPT);
         }
         while let Some(mail) = self.mails.pop_front() {
             self.mail(mail);
@@ -478,7 +504,7 @@ impl<W: World, A: App> Worker<W, A> {
                 }
                 self.enter(key, |conn, turn| conn.command(address.scope, command, turn));
             }
-            Mail::Command(Command::Publish(parcel)) => self.publications.push(parcel),
+            Mail::Command(Command::Publish(parcel)) => self.publications.push_back(parcel),
             Mail::Shutdown => self.begin_ending(),
         }
     }
@@ -693,26 +719,69 @@ impl<W: World, A: App> Worker<W, A> {
         }
     }
 
-    /// Does what a connection's callbacks asked for beyond it.
+    /// Does what a connection's callbacks asked for beyond it, or as much as this round allows.
     fn apply_effects(&mut self, key: Key) {
         let mut effects = std::mem::take(&mut self.tools.kit.effects);
         for effect in effects.drain(..) {
-            let open = self.connections.get_mut(key).is_some_and(|e| e.conn.is_open_websocket());
-            match effect {
-                // A connection that closed meanwhile joins nothing.
-                Effect::Join(group) if open => self.table.join(key.slot, &group),
-                Effect::Join(_) => {}
-                Effect::Leave(group) => self.table.leave(key.slot, &group),
-                Effect::Publish(parcel) => {
-                    self.tools
-                        .round
-                        .groups
-                        .post(parcel.publication(), Some(&self.tools.round.mailbox));
-                    self.publications.push(parcel);
-                }
+            // In order: behind those that wait already.
+            if self.effects.is_empty() && !self.pace.is_spent() {
+                self.apply(key, effect);
+            } else {
+                self.effects.push_back((key, effect));
             }
         }
         self.tools.kit.effects = effects;
+    }
+
+    /// Goes on with effects of earlier rounds, and with the memberships of connections that ended.
+    fn apply_waiting(&mut self) {
+        let mut first = true;
+        while (first || !self.pace.is_spent())
+            && let Some((key, effect)) = self.effects.pop_front()
+        {
+            first = false;
+            self.apply(key, effect);
+        }
+        while self.table.has_departures() && (first || !self.pace.is_spent()) {
+            first = false;
+            let branch = &self.branch;
+            let cleared = self.table.clear_departures(DEPARTURES, |group| {
+                if let Some(branch) = branch {
+                    branch.vanished(group);
+                }
+            });
+            self.pace.add(cleared * EFFECT_UNITS);
+        }
+        self.effects.shrink_to(self.effects.len() + KEPT);
+    }
+
+    fn apply(&mut self, key: Key, effect: Effect) {
+        self.pace.add(EFFECT_UNITS);
+        let open = self.connections.get_mut(key).is_some_and(|e| e.conn.is_open_websocket());
+        match effect {
+            // A connection that closed meanwhile joins nothing.
+            Effect::Join(group) if open => {
+                if let (Some(name), Some(branch)) =
+                    (self.table.join(member(key), &group), &self.branch)
+                {
+                    branch.appeared(name);
+                }
+            }
+            Effect::Join(_) => {}
+            Effect::Leave(group) => {
+                if let (Some(name), Some(branch)) =
+                    (self.table.leave(member(key), &group), &self.branch)
+                {
+                    branch.vanished(&name);
+                }
+            }
+            Effect::Publish(parcel) => {
+                let publication = parcel.publication();
+                self.tools.round.groups.post(publication, self.branch.as_ref());
+                let part = self.branch.as_ref().and_then(|branch| branch.part(publication));
+                self.publications.extend(part);
+            }
+        }
     }
 
     fn remove(&mut self, key: Key) {
@@ -720,7 +789,7 @@ impl<W: World, A: App> Worker<W, A> {
         self.tools.kit.paths.last = entry.conn.path(&self.tools.kit.paths);
         let connections = &mut self.connections;
         self.timers.gone(|key| connections.get_mut(key).is_some());
-        self.table.leave_all(key.slot);
+        self.table.depart(member(key));
         self.stats.held(entry.held, 0);
         let Entry { mut stream, conn, mut ready, admitted, .. } = entry;
         let mut budget = Budget::default();

@@ -48,6 +48,11 @@ impl Pace {
         is_slow
     }
 
+    /// Counts work that is done outside of a turn.
+    pub(super) fn add(&mut self, units: usize) {
+        self.units += units;
+    }
+
     /// The clock, as it was last read.
     #[inline(always)]
     pub(super) fn at(&self) -> Moment {

@@ -140,6 +140,12 @@ impl Sim {
         self.peers.push(Peer::new(kind, pipe, room == usize::MAX));
     }
 
+    /// A peer that takes everything.
+    fn connect_eager(&mut self, kind: Kind) {
+        let pipe = self.net.borrow_mut().connect(usize::MAX);
+        self.peers.push(Peer::new(kind, pipe, true));
+    }
+
     /// One round, and what must hold after it. `patience` is how long nothing may happen.
     fn round(&mut self, patience: Duration) {
         self.rounds += 1;
@@ -154,6 +160,10 @@ impl Sim {
         assert!(lasted <= ROUND_LASTS, "the round lasted {lasted:?}");
         let units = self.worker.pace.units();
         assert!(units <= ROUND + OVERSHOOT, "{units} units of work in a round");
+        if let Some(pass) = &self.worker.pass {
+            let (entries, size) = (pass.entries(), pass.size());
+            assert!(entries <= 4 * size + 64, "{entries} entries for {size}");
+        }
         self.check_lists();
         self.check_deadlines();
         self.check_peers();
@@ -182,11 +192,14 @@ impl Sim {
                 continue;
             };
             let id = (key.slot, key.generation);
+            // Where many are due at once, the round's budget lets them wait in a queue.
+            let waits = self.worker.due.iter().any(|(_, due)| *due == key);
             let rounds = match before.get(&id) {
-                Some((same, rounds)) if *same == deadline => rounds + 1,
+                Some((same, rounds)) if *same == deadline && !waits => rounds + 1,
                 _ => 0,
             };
-            assert!(rounds <= ROUNDS_TO_ACT, "a deadline passed {rounds} rounds ago");
+            let kind = self.worker.connections.get_mut(key).map(|entry| entry.watch);
+            assert!(rounds <= ROUNDS_TO_ACT, "a deadline passed {rounds} rounds ago: {kind:?}");
             self.overdue.insert(id, (deadline, rounds));
         }
     }
@@ -226,6 +239,9 @@ impl Sim {
         }
         assert!(self.worker.is_over(), "the drain has a deadline");
         self.worker.serve_all().unwrap();
+        while self.worker.table.has_departures() {
+            self.worker.apply_waiting();
+        }
         assert!(self.worker.table.is_empty(), "a member is left");
         assert_eq!(self.stats.connections(), 0);
         assert_eq!(self.stats.bytes_held(), 0);
@@ -283,6 +299,53 @@ fn conversation(seed: u64, fault: Option<Fault>) {
         sim.round(Duration::from_millis(patience));
     }
     sim.finish();
+}
+
+/// Many members of one group, and one of another, who are published to at the same time: the
+/// rounds that it took.
+fn crowd(members: usize, publications: usize, size: usize, fault: Option<Fault>) -> usize {
+    let mut sim = Sim::new(0, fault);
+    for _ in 0..members {
+        sim.connect_eager(Kind::Paused);
+    }
+    sim.connect_eager(Kind::Echo);
+    while sim.peers.iter().any(|peer| peer.pipe.borrow().key.is_none()) {
+        sim.round(Duration::ZERO);
+    }
+    for (number, peer) in sim.peers.iter_mut().enumerate() {
+        let group = if number == members { "join b" } else { "join a" };
+        peer.opens(&[group]);
+    }
+    let joined = |sim: &Sim, group| {
+        sim.worker.table.group(group).map_or(0, |group| sim.worker.table.members(group).len())
+    };
+    while joined(&sim, "a") < members || joined(&sim, "b") < 1 {
+        sim.round(Duration::ZERO);
+    }
+    let groups = sim.worker.tools.round.groups.clone();
+    let text = "x".repeat(size);
+    let reports: Vec<_> = (0..publications).map(|_| groups.publish("a", &*text)).collect();
+    let last = groups.publish("b", "y");
+    let before = sim.rounds;
+    while !last.is_complete() || sim.worker.has_publications() {
+        sim.round(Duration::ZERO);
+    }
+    assert_eq!(last.queued(), 1);
+    assert!(reports.iter().all(|report| report.queued() + report.skipped() == members));
+    let rounds = sim.rounds - before;
+    sim.finish();
+    rounds
+}
+
+#[test]
+fn a_pass_of_publications_is_cut_into_slices_and_costs_no_product() {
+    // 300 members x 200 publications, and one of another group: one round is enough.
+    assert_eq!(crowd(300, 200, 1, None), 1);
+    assert!(crowd(500, 1, 60_000, None) > 1);
+    let endless = catch_unwind(|| crowd(500, 1, 60_000, Some(Fault::EndlessPass)));
+    let message = endless.expect_err("the fault is found");
+    let message = message.downcast_ref::<String>().expect("an assertion failed");
+    assert!(message.contains("units of work in a round"), "{message}");
 }
 
 /// Runs a conversation; the message of the check that failed.

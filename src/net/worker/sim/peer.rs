@@ -176,6 +176,16 @@ impl Peer {
         }
     }
 
+    /// Opens a WebSocket and sends these messages.
+    pub(super) fn opens(&mut self, messages: &[&str]) {
+        self.begun = true;
+        let mut pipe = self.pipe.borrow_mut();
+        pipe.send(HANDSHAKE);
+        for text in messages {
+            pipe.send(&message(text));
+        }
+    }
+
     /// Does one random thing, or nothing.
     pub(super) fn acts(&mut self, random: &mut Random) {
         if !self.begun {
