@@ -160,6 +160,8 @@ fn a_connection_and_an_upgrade_cost_no_more_than_their_budgets() {
     rig.feed(GET);
     rig.connect();
     let upgrade = upgrade("/");
+    rig.feed(&upgrade);
+    rig.connect();
     let connection = allocations(|| {
         rig.connect();
         rig.feed(GET);
