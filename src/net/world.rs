@@ -6,7 +6,7 @@
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -124,8 +124,8 @@ pub(crate) struct RealWorld {
     /// Our end of the last connection.
     local: Option<Arc<Local>>,
     random: u64,
-    /// Where its clock begins.
-    began: Instant,
+    /// Where its clock begins (nanoseconds of the system's).
+    began: u64,
 }
 
 impl RealWorld {
@@ -149,10 +149,18 @@ impl RealWorld {
             on_all,
             local: local.map(|local| Arc::new(Local::Inet(local))),
             random,
-            began: Instant::now(),
+            began: monotonic(),
         };
         Ok((world, Box::new(MioWaker(waker))))
     }
+}
+
+/// The system's monotonic clock (nanoseconds). It is read after every turn, so it is read directly:
+/// `Instant` would check and convert what it reads each time.
+#[inline]
+fn monotonic() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
 struct MioWaker(Arc<Waker>);
@@ -169,9 +177,7 @@ impl World for RealWorld {
     type Stream = TcpStream;
 
     fn now(&mut self) -> Moment {
-        // Read after every turn: what `Moment::at` does about times of centuries is left out.
-        let time = self.began.elapsed();
-        Moment::at_nanoseconds(time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos()))
+        Moment::at_nanoseconds(monotonic().wrapping_sub(self.began))
     }
 
     fn wall(&mut self) -> SystemTime {
