@@ -9,9 +9,12 @@
 
 mod commands;
 mod error;
+mod files;
 mod lifespan;
 mod listener;
 mod log_observer;
+#[cfg(test)]
+mod logged;
 mod server;
 mod signals;
 mod slab;

@@ -7,7 +7,7 @@ mod response;
 use std::time::Duration;
 
 use super::record::Cause;
-use super::{Connection, Phase, REQUEST_COST, Role, Turn};
+use super::{Connection, Phase, REQUEST_COST, Role, Turn, call};
 use crate::asgi::order;
 use crate::asgi::outbox::HttpSide;
 use crate::asgi::{App, Config, Event, Handler};
@@ -73,6 +73,13 @@ impl<H> Exchange<H> {
     }
 }
 
+/// The handler is the application's, wherever the exchange ends.
+impl<H> Drop for Exchange<H> {
+    fn drop(&mut self) {
+        call::drop_guarded_in(&mut self.handler);
+    }
+}
+
 impl<H> HttpRole<H> {
     pub(super) fn new(first_head_due: Moment) -> Self {
         Self {
@@ -133,6 +140,10 @@ impl<H> HttpRole<H> {
     pub(super) fn waits_for_app(&self) -> bool {
         let begun = |e: &Exchange<H>| e.side.order() != order::Http::AwaitStart;
         self.cycle == Cycle::Answering && !self.exchange.as_deref().is_some_and(begun)
+    }
+
+    pub(super) fn has_handler(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| exchange.handler.is_some())
     }
 
     pub(super) fn has_file(&self) -> bool {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commands::{Mail, WorkerMailbox};
+use super::files::RealFiles;
 use super::lifespan::{LIFESPAN_KEY, Lifespan};
 use super::listener::BACKLOG;
 use super::log_observer::LogObserver;
@@ -30,6 +31,7 @@ use super::world::{Readiness, Ready, Stream, World};
 use crate::asgi::env::{Effect, Env, Kit, Round};
 use crate::asgi::groups::{Groups, Parcel};
 use crate::asgi::handle::{Command, Mailbox};
+use crate::asgi::log_limit::Kind;
 use crate::asgi::{App, Config, State};
 use crate::bytes::input::Scratch;
 use crate::bytes::moment::Moment;
@@ -218,6 +220,7 @@ impl<W: World, A: App> Worker<W, A> {
             state: State::default(),
             mailbox: Arc::clone(&mailbox) as Arc<dyn Mailbox>,
             groups: common.groups.clone(),
+            files: &RealFiles,
             config,
         };
         let tools = Tools { round, kit: Kit::default(), observer };
@@ -269,10 +272,21 @@ impl<W: World, A: App> Worker<W, A> {
             self.expire();
             self.with_lifespan(Lifespan::time);
         }
+        self.remove_all();
+        Ok(())
+    }
+
+    /// Closes the listener; tells how many connections there are.
+    pub(crate) fn stop_accepting(&mut self) -> usize {
+        self.world.stop_accepting();
+        self.connections.len()
+    }
+
+    /// Ends all connections at once.
+    pub(crate) fn remove_all(&mut self) {
         for key in self.connections.keys() {
             self.remove(key);
         }
-        Ok(())
     }
 
     fn is_over(&self) -> bool {
@@ -287,9 +301,10 @@ impl<W: World, A: App> Worker<W, A> {
             return Some(Duration::ZERO);
         }
         let lifespan = self.lifespan.as_ref().and_then(Lifespan::deadline);
-        let pool = self.tools.kit.pool.deadline();
-        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan, pool]
+        let kit = [self.tools.kit.pool.deadline(), self.tools.kit.limits.deadline()];
+        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan]
             .into_iter()
+            .chain(kit)
             .flatten()
             .min()?;
         let now = self.world.now();
@@ -301,6 +316,7 @@ impl<W: World, A: App> Worker<W, A> {
         self.tools.round.now = self.world.now();
         self.tools.round.random = self.world.random();
         self.tools.kit.pool.tidy(self.tools.round.now);
+        self.tools.kit.limits.tidy(self.tools.round.now);
         let wall = self.world.wall();
         self.tools.round.prefab.refresh(wall);
     }
@@ -532,7 +548,8 @@ impl<W: World, A: App> Worker<W, A> {
         if let Some(on_closed) = &self.on_closed
             && call::guarded(|| on_closed(&record)).is_err()
         {
-            log::error!("the observer of closed connections panicked");
+            let what = format_args!("the observer of closed connections panicked");
+            self.log(Kind::OnClosed, what);
         }
         if !self.tools.kit.effects.is_empty() {
             self.apply_effects(key);
