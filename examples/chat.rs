@@ -251,7 +251,11 @@ fn address(mut args: impl Iterator<Item = String>) -> Result<String, String> {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let env = env_logger::Env::default().default_filter_or("warn");
+    let logger = env_logger::Builder::from_env(env).build();
+    let most = logger.filter();
+    // Whoever reads the log, or does not, keeps no client waiting. Without it we serve, too.
+    let _log = oneport::log_in_background(logger, most);
     let address = match address(std::env::args().skip(1)) {
         Ok(address) => address,
         Err(message) => {

@@ -17,7 +17,10 @@ const PAGE: &str = r#"<!doctype html><title>Counter</title>
 </script>"#;
 
 fn main() -> Result<(), oneport::ServerError> {
-    env_logger::init(); // RUST_LOG=debug shows every decision
+    // RUST_LOG=debug shows every decision. Whoever reads the log keeps no client waiting.
+    let logger = env_logger::Builder::from_default_env().build();
+    let most = logger.filter();
+    let _log = oneport::log_in_background(logger, most);
     let count = Arc::new(AtomicU64::new(0));
     let own_pages = OriginPolicy::same_host().or_missing();
 

@@ -107,7 +107,11 @@ impl Handler for Page {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let env = env_logger::Env::default().default_filter_or("info");
+    let logger = env_logger::Builder::from_env(env).build();
+    let most = logger.filter();
+    // Whoever reads the log, or does not, keeps no client waiting. Without it we serve, too.
+    let _log = oneport::log_in_background(logger, most);
     let (mut host, mut port) = ("127.0.0.1".to_string(), 8765);
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {

@@ -126,9 +126,11 @@ fn lifespan(event: Event<'_>, out: &mut Outbox<'_>) -> Result<(), AppError> {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
-    // Panics are asked for here: they go where everything else is logged.
-    std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+    let env = env_logger::Env::default().default_filter_or("off");
+    let logger = env_logger::Builder::from_env(env).build();
+    let most = logger.filter();
+    // Panics are asked for here: they go where everything else is logged. Without it we serve, too.
+    let _log = oneport::log_in_background(logger, most);
     let flags = match flags::parse(std::env::args().skip(1)) {
         Ok(flags) => flags,
         Err(message) => {

@@ -2,11 +2,15 @@
 //!
 //! Nothing in it is owned by a connection, so an idle connection owns none of it.
 
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::config::Config;
 use super::groups::{Groups, Parcel};
 use super::handle::Mailbox;
+use super::log_limit::{Kind, LogLimits};
 use super::paths::Paths;
 use super::state::State;
 use crate::bytes::moment::Moment;
@@ -33,6 +37,27 @@ pub struct Round {
     pub mailbox: Arc<dyn Mailbox>,
     /// All workers' mailboxes, for publishing.
     pub groups: Groups,
+    /// The files that `http.response.pathsend` names.
+    pub files: &'static dyn Files,
+}
+
+/// Files that can be sent as a body.
+pub trait Files: Send + Sync {
+    /// Opens a regular file, and nothing else, to be read from its beginning; gives its length, too
+    /// (bytes). It does not wait for anybody: it runs on the loop.
+    ///
+    /// # Errors
+    /// What the system says, or that it is no regular file.
+    fn open(&self, path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)>;
+}
+
+/// No file can be opened: for a client, and where none is to be read.
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    fn open(&self, _path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// Tools that a worker has once and lends to one connection after the other.
@@ -50,6 +75,8 @@ pub struct Kit {
     pub recent: Recent,
     /// What is to be done to *other* connections, after the callback has returned.
     pub effects: Vec<Effect>,
+    /// How often a line may be logged that peers can cause.
+    pub limits: LogLimits,
 }
 
 /// What the worker lends for one call into a connection.
@@ -67,6 +94,12 @@ impl Env<'_> {
     #[inline]
     pub fn reborrow(&mut self) -> Env<'_> {
         Env { round: self.round, kit: &mut *self.kit, sink: &mut *self.sink }
+    }
+
+    /// Logs a line that a peer can cause, unless there were too many of its kind.
+    #[cold]
+    pub(crate) fn log(&mut self, kind: Kind, what: fmt::Arguments<'_>) {
+        self.kit.limits.log(kind, self.round.now, what);
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::Message;
 use super::event::{OwnedResponse, OwnedSendEvent, SMALL_COST, SendEvent};
 use super::groups::Parcel;
+use super::guard::Guarded;
 use super::outbox::{Flow, SendError};
 use crate::http::sender::Field;
 
@@ -58,13 +59,30 @@ pub enum ScopeCommand {
     /// The application sends a whole response.
     Respond(OwnedResponse),
     /// A value for [`Event::Custom`](super::Event::Custom).
-    Post(Box<dyn Any + Send>),
+    Post(Posted),
     /// Read the peer again.
     Resume,
     /// The last handle was dropped. A hint only: there may be new ones.
     HandlesGone,
     /// More was queued than the hard limit allows: abort.
     Overrun,
+}
+
+/// A value on its way to a handler. It may end anywhere, also where nobody takes it any more, and
+/// its `drop` is code of the application: it runs under the guard.
+#[derive(Debug)]
+pub struct Posted(Guarded<Box<dyn Any + Send>>);
+
+impl Posted {
+    /// A value that was posted.
+    pub fn new(value: Box<dyn Any + Send>) -> Self {
+        Self(Guarded::new(value))
+    }
+
+    /// The value, for a handler that is there to be told.
+    pub(crate) fn into_value(self) -> Box<dyn Any + Send> {
+        self.0.into_inner()
+    }
 }
 
 /// What a scope and its handles share.
@@ -277,8 +295,9 @@ impl Handle {
     /// # Errors
     /// As [`Handle::send`].
     pub fn post(&self, value: impl Any + Send) -> Result<Flow, SendError> {
+        let value = Posted::new(Box::new(value));
         self.check()?;
-        Ok(self.post_costly(ScopeCommand::Post(Box::new(value))))
+        Ok(self.post_costly(ScopeCommand::Post(value)))
     }
 
     /// Ends a pause that [`Outbox::pause`](super::Outbox::pause) began.

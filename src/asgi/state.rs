@@ -4,7 +4,17 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-type Values = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+use super::guard::drop_guarded;
+
+#[derive(Debug, Clone, Default)]
+struct Values(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+/// The last of those that share the state may be a worker: its values are the application's.
+impl Drop for Values {
+    fn drop(&mut self) {
+        self.0.drain().for_each(|(_, value)| drop_guarded(value));
+    }
+}
 
 /// The `state` of ASGI: values that the lifespan handler sets at startup and that each later
 /// scope finds in [`Scope::state`](super::Scope::state). Where Python has names, Rust has
@@ -31,22 +41,22 @@ pub struct State {
 impl State {
     /// Sets the value of this type.
     pub fn insert<T: Any + Send + Sync>(&mut self, value: T) {
-        Arc::make_mut(&mut self.values).insert(TypeId::of::<T>(), Arc::new(value));
+        Arc::make_mut(&mut self.values).0.insert(TypeId::of::<T>(), Arc::new(value));
     }
 
     /// The value of this type.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.values.get(&TypeId::of::<T>())?.downcast_ref()
+        self.values.0.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
     /// The value of this type, shared, to be kept by a handler.
     pub fn get_arc<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let value = Arc::clone(self.values.get(&TypeId::of::<T>())?);
+        let value = Arc::clone(self.values.0.get(&TypeId::of::<T>())?);
         value.downcast().ok()
     }
 
     /// Are there no values?
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.values.0.is_empty()
     }
 }

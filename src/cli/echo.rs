@@ -3,7 +3,7 @@
 use clap::Args;
 use oneport::{App, AppError, Event, Flow, Handler, Message, Outbox, Scope, SendEvent, Server};
 
-use crate::{exit, show};
+use crate::{exit, log, show};
 
 /// Starts a WebSocket echo server.
 ///
@@ -53,6 +53,7 @@ pub(crate) struct Flags {
 
 /// Serves until a signal; the exit code.
 pub(crate) fn run(flags: &Flags) -> u8 {
+    let _log = log::begin();
     let echo = Echo { verbose: flags.verbose };
     let server = Server::new(echo).workers(flags.workers.into()).max_message(flags.max_message);
     #[cfg(feature = "deflate")]
@@ -131,7 +132,7 @@ impl Handler for Answer {
 impl Client {
     fn tell(&self, what: impl FnOnce() -> String) {
         if let Some(name) = &self.name {
-            eprintln!("{name} {}", what());
+            ::log::info!(target: log::TOLD, "{name} {}", what());
         }
     }
 

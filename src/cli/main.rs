@@ -6,6 +6,7 @@
 //! | `connect/` | `oneport connect`: an interactive client, or lines through pipes |
 //! | `echo.rs` | `oneport echo`: an echo server |
 //! | `load/` | `oneport load`: measures a server |
+//! | `log.rs` | the log of `oneport echo` |
 //! | `exit.rs` | what the exit code tells |
 //! | `show.rs` | what a peer sent, safe to print |
 //! | `value.rs` | values of options |
@@ -14,6 +15,7 @@ mod connect;
 mod echo;
 mod exit;
 mod load;
+mod log;
 mod show;
 mod value;
 

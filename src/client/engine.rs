@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::error::{Error, Wait};
 use super::message::Message;
 use super::socket::Socket;
-use crate::asgi::env::{Env, Kit, Round};
+use crate::asgi::env::{Env, Kit, NoFiles, Round};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, AppError, Config, Event, Groups, Handler, Outbox, Scope, SendError, State};
 use crate::bytes::moment::Moment;
@@ -196,6 +196,7 @@ impl Engine {
             state: State::default(),
             mailbox: Arc::new(NoMailbox),
             groups: Groups::default(),
+            files: &NoFiles,
             config: Arc::new(config),
         };
         let mut tools = Tools { round, kit: Kit::default(), began: Instant::now() };

@@ -1,11 +1,14 @@
 //! Calling into an application, and what becomes of its mistakes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::Turn;
+use crate::asgi::env::Env;
+use crate::asgi::guard::{self, Described, Guarded, Panicked};
+use crate::asgi::log_limit::Kind;
 use crate::asgi::outbox::{ScopeCore, Side};
 use crate::asgi::{AppError, Event, Handler, Outbox, SendError};
 use crate::bytes::output::Output;
+
+pub(crate) use crate::asgi::guard::{drop_guarded, drop_guarded_in};
 
 /// How a callback failed.
 #[derive(Debug)]
@@ -13,33 +16,37 @@ pub(crate) enum Failure {
     /// It returned [`SendError::Closed`]: the peer is gone, nobody's mistake.
     Closed,
     /// It returned another error.
-    Error(AppError),
+    Error(Guarded<AppError>),
     /// It panicked. The panic hook has printed where.
     Panic,
 }
 
 impl Failure {
+    /// It returned this error, or something as bad.
+    pub(crate) fn error(error: impl Into<AppError>) -> Self {
+        Failure::Error(Guarded::new(error.into()))
+    }
+
     /// Logs it, unless it is nobody's mistake.
-    pub(crate) fn log(&self, event: &str) {
+    #[cold]
+    pub(crate) fn log(&self, event: &str, env: &mut Env<'_>) {
         match self {
             Failure::Closed => {}
-            Failure::Error(error) => log::error!("the handler failed on {event}: {error}"),
-            Failure::Panic => log::error!("the handler panicked on {event}"),
+            Failure::Error(error) => {
+                let error = Described(error.get());
+                env.log(Kind::Handler, format_args!("the handler failed on {event}: {error}"));
+            }
+            Failure::Panic => {
+                env.log(Kind::Handler, format_args!("the handler panicked on {event}"));
+            }
         }
     }
 }
 
-/// Runs a part of an application: a panic ends its scope, not the worker.
-///
-/// `AssertUnwindSafe`: what the closure touched is thrown away (the handler) or put right by the
-/// caller (output, effects).
+/// Runs a part of an application under the guard: a panic ends its scope, not the worker.
 #[inline]
 pub(crate) fn guarded<R>(part: impl FnOnce() -> R) -> Result<R, Failure> {
-    catch_unwind(AssertUnwindSafe(part)).map_err(|payload| {
-        // A payload whose drop panics must not take the worker along.
-        std::mem::forget(payload);
-        Failure::Panic
-    })
+    guard::guarded(part).map_err(|Panicked| Failure::Panic)
 }
 
 /// Tells a handler of a connection an event. If it fails, what it asked for beyond the connection
@@ -60,7 +67,7 @@ pub(super) fn tell_on<H: Handler>(
     let told = tell(handler, event, &mut out);
     if let Err(failure) = &told {
         turn.env.kit.effects.truncate(effects);
-        failure.log(name);
+        failure.log(name, &mut turn.env);
     }
     told
 }
@@ -84,19 +91,6 @@ pub(crate) fn tell<H: Handler>(
 pub(super) fn failure(error: AppError) -> Failure {
     match error.downcast_ref::<SendError>() {
         Some(SendError::Closed) => Failure::Closed,
-        _ => Failure::Error(error),
-    }
-}
-
-/// Drops what belongs to an application; its `drop` may panic too.
-pub(crate) fn drop_guarded<T>(value: T) {
-    drop_guarded_in(&mut Some(value));
-}
-
-/// As [`drop_guarded`], where it is.
-#[inline(always)]
-pub(crate) fn drop_guarded_in<T>(place: &mut Option<T>) {
-    if std::mem::needs_drop::<T>() && guarded(|| *place = None).is_err() {
-        log::error!("a handler panicked while it was dropped");
+        _ => Failure::error(error),
     }
 }

@@ -346,7 +346,11 @@ impl<H: Handler> Connection<H> {
                 let sent = response.with(|status, fields, body| out.respond(status, fields, body));
                 (sent, "http.response.start")
             }),
-            ScopeCommand::Post(value) => self.tell_scope(Event::Custom(value), turn),
+            // Without a handler it ends here, under the guard.
+            ScopeCommand::Post(value) if self.has_handler() => {
+                self.tell_scope(Event::Custom(value.into_value()), turn);
+            }
+            ScopeCommand::Post(_) => {}
             ScopeCommand::Resume => {
                 if let Some(cell) = &self.core.cell {
                     cell.resumed();
@@ -479,7 +483,6 @@ impl<H: Handler> Connection<H> {
         };
         self.trace(turn, &Trace::Ended(&record));
         self.output.clear();
-        call::drop_guarded(self.role);
         record
     }
 
@@ -545,6 +548,14 @@ impl<H: Handler> Connection<H> {
         }
     }
 
+    /// Is there a handler that can be told something?
+    fn has_handler(&self) -> bool {
+        match &self.role {
+            Role::Http(role) => role.has_handler(),
+            Role::WebSocket(role) => role.has_handler(),
+        }
+    }
+
     /// Tells the current scope's handler an event that is not about the peer's bytes.
     fn tell_scope(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
         turn.spend(budget::CALLBACK);
@@ -583,7 +594,7 @@ impl<H: Handler> Connection<H> {
         if error == SendError::Closed {
             return self.settle_scope(turn);
         }
-        Failure::Error(Box::new(error)).log(name);
+        Failure::error(error).log(name, &mut turn.env);
         match &self.role {
             Role::Http(_) => self.http_failed(turn),
             Role::WebSocket(_) => self.websocket_failed_handler(turn),

@@ -8,6 +8,7 @@ use super::record::{Cause, Deadline};
 use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
 use crate::asgi::env::Env;
+use crate::asgi::log_limit::Kind;
 use crate::asgi::outbox::{Side, WebSocketSide};
 use crate::asgi::{AppError, Config, Event, Handler, Outbox, order};
 use crate::bytes::gather::Gather;
@@ -38,6 +39,13 @@ pub(super) struct WebSocketRole<H> {
     control: (Moment, u32),
     /// The number of its path: see [`crate::asgi::paths`].
     pub(super) path: u16,
+}
+
+/// The handler is the application's, wherever the role ends.
+impl<H> Drop for WebSocketRole<H> {
+    fn drop(&mut self) {
+        call::drop_guarded_in(&mut self.handler);
+    }
 }
 
 /// Pings and the pongs that answer them (RFC 6455 §5.5.2, §5.5.3): one ping at a time.
@@ -161,6 +169,10 @@ impl<H> WebSocketRole<H> {
 
     pub(super) fn pings_answered(&self) -> u32 {
         self.heartbeat.answered
+    }
+
+    pub(super) fn has_handler(&self) -> bool {
+        self.handler.is_some()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -382,7 +394,7 @@ impl<H: Handler> Connection<H> {
         };
         if let Some(failure) = &failure {
             turn.env.kit.effects.truncate(effects);
-            failure.log("websocket.receive");
+            failure.log("websocket.receive", &mut turn.env);
         }
         match failure {
             // What is not as it was before is settled once, for the last message.
@@ -670,14 +682,16 @@ impl<H: Handler> Connection<H> {
         let Role::WebSocket(role) = &mut self.role else { return };
         match role.side.order() {
             order::WebSocket::Connecting if !can_still_answer && role.handler.is_some() => {
-                log::error!("the handler neither accepted nor refused a WebSocket");
+                let what = format_args!("the handler neither accepted nor refused a WebSocket");
+                turn.env.log(Kind::Handler, what);
                 let text = b"the application gave no answer\n";
                 role.side.deny_by_server(500, text, &mut self.output, &turn.env);
                 self.tell_disconnect(close::ABNORMAL, "", turn);
                 self.close(Cause::HandlerFailed, true);
             }
             order::WebSocket::Denying if !can_still_answer => {
-                log::error!("the handler began a denial response and kept nothing to complete it");
+                let what = "the handler began a denial response and kept nothing to complete it";
+                turn.env.log(Kind::Handler, format_args!("{what}"));
                 self.tell_disconnect(close::ABNORMAL, "", turn);
                 self.close(Cause::HandlerFailed, false);
             }
@@ -737,7 +751,9 @@ impl<H: Handler> Connection<H> {
         }
         match role.heartbeat.beat {
             Beat::Awaited(due) if now >= due => {
-                log::info!("WebSocket closed: no pong within {:?}", config.ping_timeout);
+                let timeout = config.ping_timeout;
+                let what = format_args!("WebSocket closed: no pong within {timeout:?}");
+                turn.env.log(Kind::Pong, what);
                 let cause = Cause::DeadlinePassed(Deadline::Pong);
                 self.fail(close::INTERNAL_ERROR, "no pong in time", cause, turn);
             }

@@ -5,6 +5,7 @@
 
 use super::slab::Key;
 use crate::asgi::env::Env;
+use crate::asgi::guard::describe;
 use crate::asgi::handle::ScopeCommand;
 use crate::asgi::outbox::{LifespanAnswer, LifespanSide, ScopeCore, Side};
 use crate::asgi::{App, Event, Handler, LifespanScope, Outbox, Scope, State};
@@ -38,6 +39,13 @@ pub(crate) struct Lifespan<H> {
     raised: Option<String>,
     /// An answer is due.
     waiting: bool,
+}
+
+/// The handler is the application's, wherever the lifespan ends.
+impl<H> Drop for Lifespan<H> {
+    fn drop(&mut self) {
+        call::drop_guarded_in(&mut self.handler);
+    }
 }
 
 impl<H: Handler> Lifespan<H> {
@@ -98,7 +106,11 @@ impl<H: Handler> Lifespan<H> {
                 }
                 self.settle();
             }
-            ScopeCommand::Post(value) => self.tell(Event::Custom(value), env),
+            // Without a handler it ends here, under the guard.
+            ScopeCommand::Post(value) if self.handler.is_some() => {
+                self.tell(Event::Custom(value.into_value()), env);
+            }
+            ScopeCommand::Post(_) => {}
             ScopeCommand::HandlesGone => self.settle(),
             ScopeCommand::Respond(_) | ScopeCommand::Resume | ScopeCommand::Overrun => {}
         }
@@ -142,9 +154,9 @@ impl<H: Handler> Lifespan<H> {
         match call::tell(&mut handler, event, &mut self.outbox(env)) {
             Ok(()) => self.handler = Some(handler),
             Err(failure) => {
-                failure.log(name);
+                failure.log(name, env);
                 self.raised = Some(match failure {
-                    Failure::Error(error) => error.to_string(),
+                    Failure::Error(error) => describe(error.get()),
                     Failure::Panic => "it panicked".to_string(),
                     Failure::Closed => "the scope is closed".to_string(),
                 });

@@ -3,15 +3,20 @@
 //! ```text
 //!   Server::run
 //!    ├─ signals     SIGTERM, SIGINT -> mail
+//!    ├─ log         lines -> the program's logger, if it asked for that
 //!    └─ workers     one thread each, nothing shared but the application and the mailboxes
 //!         loop: wait -> commands -> sockets -> accept -> publications -> timers
 //! ```
 
 mod commands;
 mod error;
+mod files;
 mod lifespan;
 mod listener;
 mod log_observer;
+mod log_thread;
+#[cfg(test)]
+mod logged;
 mod server;
 mod signals;
 mod slab;
@@ -21,5 +26,6 @@ mod worker;
 mod world;
 
 pub use error::ServerError;
+pub use log_thread::{LogGuard, log_in_background};
 pub use server::{Bound, Server, Stopper};
 pub use stats::Stats;

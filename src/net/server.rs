@@ -1,5 +1,9 @@
 //! A server: what it is made of, and its life.
 
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +15,8 @@ use super::listener;
 use super::signals::SignalWatch;
 use super::stats::Stats;
 use super::worker::{Common, OnClosed, Worker};
-use super::world::RealWorld;
+use super::world::{RealWorld, World};
+use crate::asgi::guard::{Guarded, caught, describe, drop_guarded, guarded, what_it_said};
 use crate::asgi::handle::Mailbox;
 use crate::asgi::{App, Config, Groups, State};
 use crate::conn::record::Record;
@@ -234,7 +239,7 @@ impl<A: App> Bound<A> {
     }
 
     /// Calls this once, when the application has started and connections are about to be
-    /// accepted.
+    /// accepted. A panic in it is logged, and the server serves.
     #[must_use]
     pub fn on_ready(mut self, then: impl FnOnce() + Send + 'static) -> Self {
         self.on_ready = Some(Box::new(then));
@@ -244,18 +249,19 @@ impl<A: App> Bound<A> {
     /// Serves until a signal or a [`Stopper`] ends it and everything in flight is done.
     ///
     /// # Errors
-    /// If the system does not give what it needs.
+    /// If the system does not give what it needs, the application's start or end failed, or a worker
+    /// could not go on: then the others answer what is in flight, and the server ends. A program
+    /// should exit with a code that is not 0, so that whoever watches it starts it anew.
     pub fn run(self) -> Result<(), ServerError> {
         let Self { server, listeners, stopper, on_ready } = self;
+        let Server { app, config, signals, lifespan_required, groups, stats, on_closed, .. } =
+            server;
+        let app = Arc::new(app);
+        // What is the application's ends last and under the guard, however this ends.
+        let (_app, _on_closed) = (Guarded::new(Arc::clone(&app)), Guarded::new(on_closed.clone()));
+        let on_ready = Guarded::new(on_ready);
         warn_of_few_descriptors();
-        let lifespan_required = server.lifespan_required;
-        let common = Common {
-            app: Arc::new(server.app),
-            config: Arc::new(server.config),
-            groups: server.groups,
-            stats: server.stats,
-            on_closed: server.on_closed,
-        };
+        let common = Common { app, config: Arc::new(config), groups, stats, on_closed };
         let mut parts = Vec::new();
         for listener in listeners {
             let (world, waker) =
@@ -266,7 +272,7 @@ impl<A: App> Bound<A> {
         let for_groups = mailboxes.iter().map(|mailbox| Arc::clone(mailbox) as Arc<dyn Mailbox>);
         common.groups.connect(for_groups.collect());
         stopper.connect(mailboxes);
-        let _signals = match server.signals {
+        let _signals = match signals {
             true => Some(
                 SignalWatch::begin(stopper.clone()).map_err(failed("cannot listen for signals"))?,
             ),
@@ -279,7 +285,7 @@ impl<A: App> Bound<A> {
         let state = match startup {
             Startup::Complete(state) => state,
             Startup::Failed(message) => {
-                log::error!("lifespan.startup.failed: {message}");
+                log::error!("lifespan.startup.failed: {}", describe(&message));
                 return Err(ServerError::Startup(message));
             }
             Startup::Raised(message) if lifespan_required => {
@@ -292,21 +298,37 @@ impl<A: App> Bound<A> {
             }
             Startup::None => State::default(),
         };
-        if let Some(on_ready) = on_ready {
-            on_ready();
+        if let Some(on_ready) = on_ready.into_inner()
+            && guarded(on_ready).is_err()
+        {
+            log::error!("what `on_ready` calls panicked; the server serves");
         }
-        serve(&mut first, parts, &common, &state, &stopper)?;
-        match first.stop_lifespan().map_err(failed("the first worker failed"))? {
-            Ok(()) => Ok(()),
-            Err(message) => {
-                log::error!("lifespan.shutdown.failed: {message}");
-                Err(ServerError::Shutdown(message))
-            }
-        }
+        run_all(&mut first, parts, &common, &state, &stopper)
     }
 }
 
-fn failed(what: &'static str) -> impl Fn(std::io::Error) -> ServerError {
+/// Runs all workers, then the end of the lifespan.
+fn run_all<W: World + Send, A: App>(
+    first: &mut Worker<W, A>,
+    others: Vec<(W, Arc<WorkerMailbox>)>,
+    common: &Common<A>,
+    state: &State,
+    stopper: &Stopper,
+) -> Result<(), ServerError> {
+    let served = serve(first, others, common, state, stopper);
+    // Also after a worker that died: the application has started and wants to end.
+    let stopped = caught(|| first.stop_lifespan()).unwrap_or_else(|said| Err(panicked(&said)));
+    match stopped.map_err(failed("the first worker failed")) {
+        Ok(Err(message)) => {
+            log::error!("lifespan.shutdown.failed: {}", describe(&message));
+            served.and(Err(ServerError::Shutdown(message)))
+        }
+        Ok(Ok(())) => served,
+        Err(error) => served.and(Err(error)),
+    }
+}
+
+fn failed(what: &'static str) -> impl Fn(io::Error) -> ServerError {
     move |source| ServerError::Io { what, source }
 }
 
@@ -322,9 +344,9 @@ fn warn_of_few_descriptors() {
 
 /// Runs all workers until the last connection has ended: the first on this thread, the others
 /// on threads of their own.
-fn serve<A: App>(
-    first: &mut Worker<RealWorld, A>,
-    others: Vec<(RealWorld, Arc<WorkerMailbox>)>,
+fn serve<W: World + Send, A: App>(
+    first: &mut Worker<W, A>,
+    others: Vec<(W, Arc<WorkerMailbox>)>,
     common: &Common<A>,
     state: &State,
     stopper: &Stopper,
@@ -332,34 +354,59 @@ fn serve<A: App>(
     first.set_state(state.clone());
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        for (number, (world, mailbox)) in others.into_iter().enumerate() {
+        for (number, (world, mailbox)) in (1..).zip(others) {
             let state = state.clone();
             let run = move || {
-                let mut worker = Worker::new(number + 1, world, mailbox, common);
+                let mut worker = Worker::new(number, world, mailbox, common);
                 worker.set_state(state);
-                worker.serve_all()
+                serve_one(&mut worker, number, stopper)
             };
-            let name = format!("oneport-{}", number + 1);
+            let name = format!("oneport-{number}");
             match std::thread::Builder::new().name(name).spawn_scoped(scope, run) {
                 Ok(thread) => threads.push(thread),
                 Err(source) => {
                     stopper.stop();
+                    log::error!("worker {number} cannot be started, the server ends: {source}");
                     return Err(failed("cannot start a worker")(source));
                 }
             }
         }
-        let mut outcome = first.serve_all();
+        let mut outcome = serve_one(first, 0, stopper);
         for thread in threads {
-            match thread.join() {
-                Ok(result) => outcome = outcome.and(result),
-                Err(_) => {
-                    log::error!("a worker panicked: its connections are lost");
-                    outcome = outcome.and(Err(std::io::Error::other("a worker panicked")));
-                }
-            }
+            let ended = thread.join().unwrap_or_else(|payload| {
+                let said = panicked(what_it_said(&*payload));
+                drop_guarded(payload);
+                Err(said)
+            });
+            outcome = outcome.and(ended);
         }
         outcome.map_err(failed("a worker could not go on"))
     })
+}
+
+/// Runs one worker to its end. One that dies ends the server: its listener is closed at once, for
+/// the system would go on giving it connections, and the others answer what is in flight.
+fn serve_one<W: World, A: App>(
+    worker: &mut Worker<W, A>,
+    number: usize,
+    stopper: &Stopper,
+) -> io::Result<()> {
+    let served = caught(|| worker.serve_all());
+    let Err(cause) = served.unwrap_or_else(|said| Err(panicked(&said))) else { return Ok(()) };
+    stopper.stop();
+    let connections = worker.stop_accepting();
+    log::error!(
+        "worker {number} could not go on: {cause}; its {connections} connections are lost, and the \
+         server ends"
+    );
+    if let Err(said) = caught(|| worker.remove_all()) {
+        log::error!("worker {number} did not end all of them: {}", panicked(&said));
+    }
+    Err(cause)
+}
+
+fn panicked(said: &str) -> io::Error {
+    io::Error::other(format!("it panicked: {}", describe(&said)))
 }
 
 impl<A> std::fmt::Debug for Bound<A> {

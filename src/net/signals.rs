@@ -1,12 +1,17 @@
 //! SIGTERM and SIGINT: the first ends the server in order, the second at once.
 
 use std::io;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::server::Stopper;
+
+/// How long the last line may take.
+const LAST_LINE: Duration = Duration::from_secs(1);
 
 /// Listens for signals on a thread of its own until dropped.
 pub(crate) struct SignalWatch {
@@ -23,15 +28,30 @@ impl SignalWatch {
                 let mut asked = false;
                 for signal in signals.forever() {
                     if asked {
-                        log::warn!("second signal: ending at once");
+                        last_line("second signal: ending at once");
                         std::process::exit(128 + signal);
                     }
                     asked = true;
-                    log::info!("signal {signal}: answering what is in flight, then ending");
+                    // First: a line may have to wait for whoever reads it.
                     stopper.stop();
+                    log::info!("signal {signal}: answering what is in flight, then ending");
                 }
             })?;
         Ok(Self { handle, thread: Some(thread) })
+    }
+}
+
+/// Logs a line before the process ends; whoever does not read it does not keep it alive.
+fn last_line(line: &'static str) {
+    let (done, is_done) = mpsc::channel();
+    let log = move || {
+        log::warn!("{line}");
+        log::logger().flush();
+        // Nobody waits if it took too long.
+        let _ = done.send(());
+    };
+    if std::thread::Builder::new().name("oneport-last-line".into()).spawn(log).is_ok() {
+        let _ = is_done.recv_timeout(LAST_LINE);
     }
 }
 

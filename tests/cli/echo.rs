@@ -45,6 +45,25 @@ fn it_says_where_it_is_echoes_and_ends() {
 }
 
 #[test]
+fn it_echoes_and_ends_although_nobody_reads_what_it_says() {
+    let mut child = oneport(&["echo", "--port", "0", "--verbose"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let url = line.split(' ').find(|word| word.starts_with("ws://")).expect("it tells its URL");
+    let mut socket = Connect::to(url).receive_timeout(LIMIT).connect().unwrap();
+    // A pipe holds 64 KiB.
+    let text = "a line that nobody reads, ".repeat(10);
+    for _ in 0..1000 {
+        socket.send(&*text).unwrap();
+        assert_eq!(socket.receive().unwrap(), *text);
+    }
+    interrupt(&child);
+    let ended = finish(child);
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.err.contains("says a line that nobody reads"), "{}", ended.err.len());
+}
+
+#[test]
 fn a_port_that_is_taken_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -184,7 +184,7 @@ fn an_expectation_of_a_handshake_asks_for_nothing() {
 }
 
 /// Where a test that asks for it finds what was logged in its thread.
-mod logged {
+pub(crate) mod logged {
     use std::cell::RefCell;
     use std::sync::Once;
 
@@ -211,7 +211,7 @@ mod logged {
     }
 
     /// The lines that were logged meanwhile.
-    pub(super) fn during(then: impl FnOnce()) -> Vec<String> {
+    pub(crate) fn during(then: impl FnOnce()) -> Vec<String> {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             log::set_logger(&Lines).expect("no other logger is set");

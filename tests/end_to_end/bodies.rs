@@ -617,6 +617,25 @@ fn a_path_that_is_relative_or_names_no_file_is_refused() {
     }
 }
 
+/// What a FIFO would wait for: somebody who writes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_of_no_regular_file_is_refused_without_waiting() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let fifo = TempFile::new(b"");
+    std::fs::remove_file(&fifo.0).unwrap();
+    mknodat(CWD, &fifo.0, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let socket = TempFile::new(b"");
+    std::fs::remove_file(&socket.0).unwrap();
+    let _listens = std::os::unix::net::UnixListener::bind(&socket.0).unwrap();
+    let devices = ["/dev/null", "/dev/zero", "/dev/tty"].map(PathBuf::from);
+    for path in [&fifo.0, &socket.0].into_iter().chain(&devices) {
+        let server = serve(send_file(path.clone(), None));
+        assert_eq!(server.get("/").status, 500, "{}", path.display());
+        server.stop().unwrap();
+    }
+}
+
 #[test]
 fn a_file_does_not_mix_with_pieces_of_a_body() {
     let file = TempFile::new(b"file");

@@ -2,10 +2,14 @@
 
 use std::sync::mpsc;
 
-use oneport::{AppError, Event, Field, Handle, Invalid, Outbox, Scope, SendError, SendEvent};
+use oneport::{
+    AppError, Event, Field, Handle, Invalid, Outbox, Scope, SendError, SendEvent, Server,
+};
 
+use crate::raw::Raw;
 use crate::support::{
-    ASKED, Outcome, Serving, answering, boxed, by_scope, ms, notes, on_events, say, serve, take,
+    ASKED, Outcome, Serving, answering, boxed, by_scope, ms, notes, on_events, say, serve,
+    serve_with, take,
 };
 
 fn start<'a>(headers: &'a [Field<'a>]) -> SendEvent<'a> {
@@ -162,6 +166,105 @@ fn a_handler_that_panics_when_it_is_dropped_harms_nobody() {
     }));
     assert_eq!(server.get("/bomb").text(), "tick");
     assert_eq!(server.get("/").text(), "fine");
+}
+
+/// A value whose drop panics, on whatever thread.
+#[derive(Debug)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::panic_any(ASKED);
+    }
+}
+
+/// An error that panics when it is printed, and again when it is dropped.
+#[derive(Debug)]
+struct Bad(#[allow(dead_code)] Bomb);
+
+impl std::fmt::Display for Bad {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::panic::panic_any(ASKED)
+    }
+}
+
+impl std::error::Error for Bad {}
+
+#[test]
+fn whatever_of_an_application_panics_the_server_serves_and_ends_well() {
+    // The application itself, its lifespan, its state, what it calls when it is ready and when a
+    // connection ends, its errors, and values that are on their way when the server ends.
+    struct App(#[allow(dead_code)] Bomb);
+    let (give, handles) = mpsc::channel::<Handle>();
+    let whole = App(Bomb);
+    let app = by_scope(move |scope| {
+        let _whole = &whole;
+        let (give, path) = (give.clone(), scope.path().to_string());
+        let bomb = Bomb;
+        boxed(move |event, out| {
+            let _bomb = &bomb;
+            match event {
+                Event::LifespanStartup => {
+                    out.insert_state(Bomb)?;
+                    out.send(SendEvent::LifespanStartupComplete)?;
+                    give.send(out.handle())?;
+                }
+                // Also its last words.
+                Event::LifespanShutdown => return Err(Box::new(Bad(Bomb))),
+                Event::HttpRequest { .. } if path == "/bad" => return Err(Box::new(Bad(Bomb))),
+                Event::HttpRequest { .. } if path == "/later" => give.send(out.handle())?,
+                Event::HttpRequest { .. } => say(out, "fine")?,
+                _ => {}
+            }
+            Ok(())
+        })
+    });
+    let server = serve_with(app, |server| {
+        let bomb = std::sync::Mutex::new(Bomb);
+        let server = server.on_closed(move |_| {
+            let _bomb = &bomb;
+            std::panic::panic_any(ASKED)
+        });
+        server.workers(2)
+    });
+    let lifespan = take(&handles);
+    for path in ["/bad", "/"] {
+        for _ in 0..4 {
+            let status = if path == "/" { 200 } else { 500 };
+            assert_eq!(server.get(path).status, status, "{path}");
+        }
+    }
+    let mut client = server.raw();
+    client.get("/later");
+    let handle = take(&handles);
+    handle.post(Bomb).unwrap();
+    handle.respond(200, &[], "late").unwrap();
+    for _ in 0..10 {
+        // Those that come behind the answer find nobody.
+        let _ = handle.post(Bomb);
+    }
+    assert_eq!(client.response().status, 500, "the first was told");
+    lifespan.post(Bomb).unwrap();
+    server.stop().unwrap();
+    let _ = lifespan.post(Bomb);
+}
+
+#[test]
+fn what_is_called_when_the_server_is_ready_may_panic() {
+    let server = Server::new(answering(|out| say(out, "fine"))).signals(false);
+    let bound = server.bind("127.0.0.1:0").unwrap();
+    let (address, stopper) = (bound.local_addr(), bound.stopper());
+    let (ended, outcome) = mpsc::channel();
+    std::thread::spawn(move || {
+        // Standard output is closed, say.
+        let bound = bound.on_ready(|| std::panic::panic_any(ASKED));
+        drop(ended.send(bound.run()));
+    });
+    let mut client = Raw::connect(address);
+    client.get("/");
+    assert_eq!(client.response().text(), "fine");
+    stopper.stop();
+    take(&outcome).unwrap();
 }
 
 #[test]

@@ -3,11 +3,12 @@
 
 pub mod steps;
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use oneport::asgi::env::{Env, Kit, Round};
+use oneport::asgi::env::{Env, Files, Kit, Round};
 use oneport::asgi::groups::{Parcel, Publication};
 use oneport::asgi::handle::{Command, Mailbox};
 use oneport::bytes::input::{SCRATCH, Scratch};
@@ -27,6 +28,18 @@ pub struct TestMailbox(Mutex<Vec<Command>>);
 impl Mailbox for TestMailbox {
     fn post(&self, command: Command) {
         self.0.lock().unwrap().push(command);
+    }
+}
+
+/// A world in which the file `/file` holds `content`, and no other is there.
+struct RigFiles;
+
+impl Files for RigFiles {
+    fn open(&self, path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)> {
+        match path.to_str() {
+            Some("/file") => Ok((Box::new(&b"content"[..]), 7)),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 }
 
@@ -102,6 +115,7 @@ impl<A: App> Rig<A> {
             state: State::default(),
             mailbox: shared_mailbox,
             groups,
+            files: &RigFiles,
         };
         let mut rig = Self {
             app,

@@ -1,6 +1,6 @@
 //! The side of an HTTP scope: response events become bytes.
 
-use std::fs::File;
+use std::io::Read;
 
 use super::{COPY_UP_TO, ScopeCore, SendError, obey, put_payload};
 use crate::asgi::env::Env;
@@ -30,14 +30,19 @@ pub struct HttpSide {
 }
 
 /// A file that is being sent as the body (`http.response.pathsend`).
-#[derive(Debug)]
 pub struct FileBody {
     /// The file, open.
-    pub file: File,
+    pub file: Box<dyn Read + Send>,
     /// Bytes that are still to be read from it.
     pub left: u64,
     /// What follows its last byte: the end of a chunked body, trailers.
     pub after: Vec<u8>,
+}
+
+impl std::fmt::Debug for FileBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileBody").field("left", &self.left).finish_non_exhaustive()
+    }
 }
 
 impl HttpSide {
@@ -243,7 +248,7 @@ impl HttpSide {
                 self.trailer_fields(headers, more_trailers, output)
             }
             SendEvent::HttpResponseEarlyHint { links } => self.early_hint(links, output),
-            SendEvent::HttpResponsePathsend { path } => self.pathsend(path, output),
+            SendEvent::HttpResponsePathsend { path } => self.pathsend(path, output, env),
             other => Err(self.out_of_order(other.name())),
         }
     }
@@ -345,18 +350,18 @@ impl HttpSide {
         Ok(())
     }
 
-    fn pathsend(&mut self, path: &std::path::Path, output: &mut Output) -> Result<(), SendError> {
+    fn pathsend(
+        &mut self,
+        path: &std::path::Path,
+        output: &mut Output,
+        env: &Env<'_>,
+    ) -> Result<(), SendError> {
         let step = if self.trailers { HttpStep::PathsendThenTrailers } else { HttpStep::Pathsend };
         let Some(next) = self.step(step, "http.response.pathsend")? else { return Ok(()) };
         if !path.is_absolute() {
             return Err(Invalid::Path.into());
         }
-        let file = File::open(path).map_err(|_| Invalid::Path)?;
-        let metadata = file.metadata().map_err(|_| Invalid::Path)?;
-        if !metadata.is_file() {
-            return Err(Invalid::Path.into());
-        }
-        let left = metadata.len();
+        let (file, left) = env.round.files.open(path).map_err(|_| Invalid::Path)?;
         let len = usize::try_from(left).map_err(|_| Invalid::Path)?;
         let payload = self.sender.piece(output.tail(), len, false)?;
         self.order = next;

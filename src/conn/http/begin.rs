@@ -231,7 +231,7 @@ impl<H: Handler> Connection<H> {
     #[cold]
     fn first_event_failed(&mut self, failure: &Failure, effects: usize, turn: &mut Turn<'_>) {
         turn.env.kit.effects.truncate(effects);
-        failure.log("http.request");
+        failure.log("http.request", &mut turn.env);
         match failure {
             Failure::Closed => self.settle_http(turn),
             _ => self.http_failed(turn),
@@ -241,7 +241,7 @@ impl<H: Handler> Connection<H> {
     /// The application failed on its scope.
     #[cold]
     fn app_failed(&mut self, failure: &Failure, turn: &mut Turn<'_>) {
-        failure.log("the call with its scope");
+        failure.log("the call with its scope", &mut turn.env);
         // ASGI: an application that raises ends its connection.
         if let Some(exchange) = self.http().and_then(|role| role.exchange.as_mut()) {
             exchange.side.do_not_persist();
@@ -324,7 +324,7 @@ impl<H: Handler> Connection<H> {
             // [6455-4.2.2-4]
             Ok(None) => return self.answer(404, &[], "not found\n", Cause::NotPersistent, turn),
             Err(failure) => {
-                failure.log("the call with its scope");
+                failure.log("the call with its scope", &mut turn.env);
                 let text = "the application failed\n";
                 return self.answer(500, &[], text, Cause::HandlerFailed, turn);
             }

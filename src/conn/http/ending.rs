@@ -90,16 +90,16 @@ impl<H: Handler> Connection<H> {
     /// The scope ends before its response is complete: tells the handler, drops it.
     pub(in crate::conn) fn http_scope_lost(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
-        let Some(exchange) = role.exchange.take() else { return };
-        let Exchange { handler, mut side, path, .. } = *exchange;
-        turn.env.kit.paths.last = path;
+        let Some(mut exchange) = role.exchange.take() else { return };
+        let Exchange { handler, side, path, .. } = &mut *exchange;
+        turn.env.kit.paths.last = *path;
         side.peer_left();
         // Handles miss from now on, before anybody can hear of the end.
         if let Some(cell) = &self.core.cell {
             cell.end();
         }
-        if let Some(mut handler) = handler {
-            let (event, side) = (Event::HttpDisconnect, Side::Http(&mut side));
+        if let Some(mut handler) = handler.take() {
+            let (event, side) = (Event::HttpDisconnect, Side::Http(side));
             let (core, slot) = (&mut self.core, (self.slot, self.generation));
             // A failure is logged; there is nothing left to be ended by it.
             let _ = call::tell_on(&mut handler, event, side, core, &mut self.output, turn, slot);

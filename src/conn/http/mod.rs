@@ -7,7 +7,7 @@ mod response;
 use std::time::Duration;
 
 use super::record::Cause;
-use super::{Connection, Phase, Role, Turn, budget};
+use super::{Connection, Phase, Role, Turn, budget, call};
 use crate::asgi::order;
 use crate::asgi::outbox::HttpSide;
 use crate::asgi::paths::PathName;
@@ -77,6 +77,13 @@ impl<H> Exchange<H> {
     }
 }
 
+/// The handler is the application's, wherever the exchange ends.
+impl<H> Drop for Exchange<H> {
+    fn drop(&mut self) {
+        call::drop_guarded_in(&mut self.handler);
+    }
+}
+
 impl<H> HttpRole<H> {
     pub(super) fn new(first_head_due: Moment) -> Self {
         Self {
@@ -142,6 +149,10 @@ impl<H> HttpRole<H> {
     /// The path of the request that is not answered yet.
     pub(super) fn path(&self) -> Option<PathName> {
         self.exchange.as_ref().map(|exchange| exchange.path)
+    }
+
+    pub(super) fn has_handler(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| exchange.handler.is_some())
     }
 
     pub(super) fn has_file(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use super::{DRAIN_BODY, Due, Exchange, FILE_PIECE, HttpRole};
+use crate::asgi::log_limit::Kind;
 use crate::asgi::order;
 use crate::asgi::outbox::{HttpSide, Side};
 use crate::asgi::{Event, Handler};
@@ -106,19 +107,20 @@ impl<H: Handler> Connection<H> {
         // Nothing is left that could answer: no handle, no timer, no piece of the body.
         match exchange.side.order() {
             order::Http::AwaitStart => {
-                log::error!(
-                    "the handler returned without an answer and kept nothing to answer with"
-                );
+                let what = "the handler returned without an answer and kept nothing to answer with";
+                turn.env.log(Kind::Handler, format_args!("{what}"));
                 // [9110-10.1.1-2]
                 self.answer_for_app(500, "the application gave no answer\n", turn);
             }
             order::Http::AwaitTrailers => {
-                log::error!("the handler announced trailers and sent none");
+                let what = format_args!("the handler announced trailers and sent none");
+                turn.env.log(Kind::Handler, what);
                 exchange.side.end_without_trailers(&mut self.output);
                 self.finish_response(turn);
             }
             _ => {
-                log::error!("the handler began a response and kept nothing to complete it with");
+                let what = "the handler began a response and kept nothing to complete it with";
+                turn.env.log(Kind::Handler, format_args!("{what}"));
                 self.cut(Cause::HandlerFailed, turn);
             }
         }
@@ -201,7 +203,8 @@ impl<H: Handler> Connection<H> {
         }
         if short {
             // RFC 9110 §8.6: fewer bytes than announced. Never padded: the peer must see it.
-            log::error!("the response body is shorter than its content-length: connection cut");
+            let what = "the response body is shorter than its content-length: connection cut";
+            turn.env.log(Kind::Handler, format_args!("{what}"));
             self.close(Cause::HandlerFailed, false);
         } else if left > DRAIN_BODY {
             // [9112-9.3-3]
@@ -230,7 +233,8 @@ impl<H: Handler> Connection<H> {
                 Ok(n) if n as u64 == piece => body.left -= piece,
                 // Shorter than it was when its length was announced.
                 _ => {
-                    log::error!("a file could not be read to its end while it was sent");
+                    let what = "a file could not be read to its end while it was sent";
+                    turn.env.log(Kind::Handler, format_args!("{what}"));
                     return self.cut(Cause::HandlerFailed, turn);
                 }
             }

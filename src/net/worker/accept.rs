@@ -1,10 +1,12 @@
 //! Newcomers: accepted up to a budget, refused when there are too many, waited for when the system
 //! has no descriptor left.
 
+use std::fmt;
 use std::io;
 
 use super::{ACCEPT_RETRY, ACCEPTS, Entry, REFUSALS, SocketSink, Watch, Worker};
 use crate::asgi::App;
+use crate::asgi::log_limit::Kind;
 use crate::conn::budget::Budget;
 use crate::conn::{Addresses, Connection};
 use crate::net::listener::is_out_of_descriptors;
@@ -42,21 +44,31 @@ impl<W: World, A: App> Worker<W, A> {
     /// No new event will announce those who wait already: a deadline of our own does.
     pub(super) fn accept_failed(&mut self, error: &io::Error) {
         self.accept_retry = Some(self.tools.round.now + ACCEPT_RETRY);
+        let connections = self.connections.len();
         if is_out_of_descriptors(error) {
-            log::warn!(
-                "cannot accept: no file descriptor left ({} connections on this worker); \
-                 raise the limit with `ulimit -n` or set max_connections below it",
-                self.connections.len()
+            self.log(
+                Kind::Accept,
+                format_args!(
+                    "cannot accept: no file descriptor left ({connections} connections on this \
+                     worker); raise the limit with `ulimit -n` or set max_connections below it"
+                ),
             );
         } else {
-            log::warn!("cannot accept: {error}");
+            self.log(Kind::Accept, format_args!("cannot accept: {error}"));
         }
+    }
+
+    /// Logs a line that a peer can cause, unless there were too many of its kind.
+    #[cold]
+    pub(super) fn log(&mut self, kind: Kind, what: fmt::Arguments<'_>) {
+        self.tools.kit.limits.log(kind, self.tools.round.now, what);
     }
 
     pub(super) fn welcome(&mut self, mut stream: W::Stream, addresses: Addresses) {
         let key = self.connections.next_key();
         if let Err(error) = self.world.register(&mut stream, key) {
-            return log::warn!("a connection could not be watched: {error}");
+            return self
+                .log(Kind::Watch, format_args!("a connection could not be watched: {error}"));
         }
         let connections = self.stats.opened();
         let max = self.tools.round.config.max_connections.unwrap_or(usize::MAX);

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commands::{KEPT, Mail, WorkerMailbox};
+use super::files::RealFiles;
 use super::lifespan::{LIFESPAN_KEY, Lifespan};
 use super::listener::BACKLOG;
 use super::log_observer::LogObserver;
@@ -40,6 +41,7 @@ use super::world::{Readiness, Ready, Stream, World};
 use crate::asgi::env::{Effect, Env, Kit, Round};
 use crate::asgi::groups::{Branch, Groups, Parcel};
 use crate::asgi::handle::{Command, Mailbox};
+use crate::asgi::log_limit::Kind;
 use crate::asgi::{App, Config, State};
 use crate::bytes::input::Scratch;
 use crate::bytes::moment::Moment;
@@ -256,8 +258,6 @@ pub(crate) struct Worker<W: World, A: App> {
     /// Deadlines that have passed and wait to be looked at.
     due: VecDeque<(Moment, Key)>,
     pace: Pace,
-    /// A slow turn was reported at this time; so many were not since.
-    slow_reported: (Option<Moment>, u64),
     #[cfg(test)]
     fault: Option<Fault>,
     /// Publications that wait for the next pass, in order.
@@ -303,6 +303,7 @@ impl<W: World, A: App> Worker<W, A> {
             state: State::default(),
             mailbox: Arc::clone(&mailbox) as Arc<dyn Mailbox>,
             groups: common.groups.clone(),
+            files: &RealFiles,
             config,
         };
         let branch = round.groups.branch(&round.mailbox);
@@ -327,7 +328,6 @@ impl<W: World, A: App> Worker<W, A> {
             run_again: VecDeque::new(),
             due: VecDeque::new(),
             pace,
-            slow_reported: (None, 0),
             #[cfg(test)]
             fault: None,
             publications: VecDeque::new(),
@@ -351,10 +351,21 @@ impl<W: World, A: App> Worker<W, A> {
         while !self.is_over() {
             self.step()?;
         }
+        self.remove_all();
+        Ok(())
+    }
+
+    /// Closes the listener; tells how many connections there are.
+    pub(crate) fn stop_accepting(&mut self) -> usize {
+        self.world.stop_accepting();
+        self.connections.len()
+    }
+
+    /// Ends all connections at once.
+    pub(crate) fn remove_all(&mut self) {
         for key in self.connections.keys() {
             self.remove(key);
         }
-        Ok(())
     }
 
     /// One round: waits for something to do, and does a bounded part of it.
@@ -398,9 +409,10 @@ impl<W: World, A: App> Worker<W, A> {
             return Some(Duration::ZERO);
         }
         let lifespan = self.lifespan.as_ref().and_then(Lifespan::deadline);
-        let pool = self.tools.kit.pool.deadline();
-        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan, pool]
+        let kit = [self.tools.kit.pool.deadline(), self.tools.kit.limits.deadline()];
+        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan]
             .into_iter()
+            .chain(kit)
             .flatten()
             .min()?;
         let now = self.world.now();
@@ -414,6 +426,7 @@ impl<W: World, A: App> Worker<W, A> {
         self.pace.begin(now);
         self.tools.round.random = self.world.random();
         self.tools.kit.pool.tidy(now);
+        self.tools.kit.limits.tidy(now);
         let wall = self.world.wall();
         self.tools.round.prefab.refresh(wall);
         self.acceptable |= std::mem::take(&mut self.ready.listener);
@@ -547,18 +560,14 @@ impl<W: World, A: App> Worker<W, A> {
     fn report_slow(&mut self, key: Key, took: Duration) {
         let paths = &self.tools.kit.paths;
         let path = self.connections.get_mut(key).map_or(paths.last, |e| e.conn.path(paths));
-        let now = self.tools.round.now;
-        let (last, kept) = &mut self.slow_reported;
-        if last.is_some_and(|last| now.since(last) < Duration::from_secs(1)) {
-            *kept += 1;
-            return;
-        }
-        let kept = std::mem::take(kept);
-        *last = Some(now);
-        log::warn!(
-            "the handler of {path} held the loop for {took:.0?}: all connections of this worker waited \
-             ({kept} such since the last report): move blocking work to a thread and answer through \
-             a handle"
+        let (limits, now) = (&mut self.tools.kit.limits, self.tools.round.now);
+        limits.log(
+            Kind::SlowHandler,
+            now,
+            format_args!(
+                "the handler of {path} held its worker for {took:.0?}, and all other connections of \
+                 the worker waited: do such work on a thread and answer through a handle"
+            ),
         );
     }
 
@@ -799,7 +808,8 @@ impl<W: World, A: App> Worker<W, A> {
         if let Some(on_closed) = &self.on_closed
             && call::guarded(|| on_closed(&record)).is_err()
         {
-            log::error!("the observer of closed connections panicked");
+            let what = format_args!("the observer of closed connections panicked");
+            self.log(Kind::OnClosed, what);
         }
         if !self.tools.kit.effects.is_empty() {
             self.apply_effects(key);

@@ -12,6 +12,7 @@ use crate::asgi::{Config, Event, Groups, app, handler};
 use crate::bytes::moment::Moment;
 use crate::conn::Addresses;
 use crate::net::commands::{Mail, Wake, WorkerMailbox};
+use crate::net::logged;
 use crate::net::slab::Key;
 use crate::net::stats::Stats;
 use crate::net::world::{Readiness, Ready, Stream, World};
@@ -281,6 +282,23 @@ fn without_descriptors_the_loop_waits_and_tries_again_by_itself() {
     assert_eq!(peer.0.borrow().from_us, HELLO);
     let sleeps: Vec<_> = waits.iter().flatten().filter(|wait| !wait.is_zero()).collect();
     assert!(*sleeps[0] >= Duration::from_millis(100), "it does not spin: {waits:?}");
+}
+
+#[test]
+fn without_descriptors_there_is_a_line_in_ten_seconds_and_a_count() {
+    logged::begin();
+    let tries = 300;
+    let waiting = (0..tries).map(|_| Err(io::Error::from_raw_os_error(24))).collect();
+    let (waits, _) = run(waiting, (0..tries).map(|_| nothing()).collect());
+    let slept: Duration = waits.iter().flatten().sum();
+    let lines = logged::here();
+    assert!(lines[0].starts_with("WARN cannot accept: no file descriptor left"), "{lines:?}");
+    assert!(lines[1..].iter().all(|line| line.starts_with("WARN accepting failed ")), "{lines:?}");
+    let most = 1 + slept.as_secs() / 10;
+    assert!((3..=most).contains(&(lines.len() as u64)), "in {slept:?}: {lines:?}");
+    // None is lost.
+    let counts = lines[1..].iter().filter_map(|line| line.split(' ').nth(3)?.parse::<u64>().ok());
+    assert!(counts.sum::<u64>() > tries - 110, "{lines:?}");
 }
 
 #[test]
