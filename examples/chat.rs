@@ -254,7 +254,7 @@ fn main() -> ExitCode {
     let env = env_logger::Env::default().default_filter_or("warn");
     let logger = env_logger::Builder::from_env(env).build();
     let most = logger.filter();
-    // Whoever reads the log, or does not, keeps no client waiting. Without it we serve, too.
+    // A slow reader of the log does not delay clients. Without a log the server serves, too.
     let _log = oneport::log_in_background(logger, most);
     let address = match address(std::env::args().skip(1)) {
         Ok(address) => address,

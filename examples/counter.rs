@@ -17,7 +17,7 @@ const PAGE: &str = r#"<!doctype html><title>Counter</title>
 </script>"#;
 
 fn main() -> Result<(), oneport::ServerError> {
-    // RUST_LOG=debug shows every decision. Whoever reads the log keeps no client waiting.
+    // RUST_LOG=debug shows every decision. A slow reader of the log does not delay clients.
     let logger = env_logger::Builder::from_default_env().build();
     let most = logger.filter();
     let _log = oneport::log_in_background(logger, most);

@@ -110,7 +110,7 @@ fn main() -> ExitCode {
     let env = env_logger::Env::default().default_filter_or("info");
     let logger = env_logger::Builder::from_env(env).build();
     let most = logger.filter();
-    // Whoever reads the log, or does not, keeps no client waiting. Without it we serve, too.
+    // A slow reader of the log does not delay clients. Without a log the server serves, too.
     let _log = oneport::log_in_background(logger, most);
     let (mut host, mut port) = ("127.0.0.1".to_string(), 8765);
     let mut args = std::env::args().skip(1);

@@ -129,7 +129,8 @@ fn main() -> ExitCode {
     let env = env_logger::Env::default().default_filter_or("off");
     let logger = env_logger::Builder::from_env(env).build();
     let most = logger.filter();
-    // Panics are asked for here: they go where everything else is logged. Without it we serve, too.
+    // Panics are asked for here: they are logged like everything else. Without a log the testbed
+    // serves, too.
     let _log = oneport::log_in_background(logger, most);
     let flags = match flags::parse(std::env::args().skip(1)) {
         Ok(flags) => flags,

@@ -1,4 +1,4 @@
-//! The log of a process that nobody reads: it must not stop the server.
+//! A log without a reader must not stop the server.
 //!
 //! The server is a process of its own, this program again with the name of one test, so that its
 //! standard error is a pipe.
@@ -124,7 +124,7 @@ fn a_server_serves_and_ends_although_nobody_reads_its_log() {
 }
 
 #[test]
-fn who_reads_late_learns_how_much_is_missing() {
+fn a_late_reader_learns_how_much_is_missing() {
     let mut server = serve();
     server.ask("/", 6000);
     let (give, lines) = mpsc::channel();
@@ -135,11 +135,11 @@ fn who_reads_late_learns_how_much_is_missing() {
         }
     });
     // The pipe and the queue were full: the count comes as soon as they have moved.
-    let mut told = 0;
-    while told == 0 {
+    let mut dropped = 0;
+    while dropped == 0 {
         let line = lines.recv_timeout(LIMIT).expect("the count of dropped lines comes");
         if let Some((before, _)) = line.split_once(" lines of the log were dropped") {
-            told = before.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+            dropped = before.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
         }
     }
     server.ask("/panic", 1);

@@ -51,7 +51,7 @@ pub trait Files: Send + Sync {
     fn open(&self, path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)>;
 }
 
-/// No file can be opened: for a client, and where none is to be read.
+/// It opens no file: for a client.
 pub struct NoFiles;
 
 impl Files for NoFiles {

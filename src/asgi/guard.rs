@@ -1,9 +1,9 @@
 //! The guard: whatever of an application can run, runs under it. A panic ends a scope, not a worker.
 //!
-//! An application runs not only where it is called. An error prints itself and is dropped; so are
+//! An application does not run only where it is called. An error prints itself and is dropped; so are
 //! a handler, a posted value, a value of the state and the payload of a panic, at any time and on
 //! any thread, also while a worker that died is cleared away. What is kept of an application is
-//! therefore kept in a [`Guarded`], or in a type whose `Drop` does the same: then no place can
+//! therefore kept in a [`Guarded`], or in a type that does the same in its `Drop`: then no place can
 //! forget it.
 //!
 //! Two things cannot be held: a panic that leaves a `drop` while another panic unwinds, and any
@@ -52,7 +52,7 @@ pub(crate) fn what_it_said(payload: &(dyn Any + Send)) -> &str {
 #[cold]
 fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // One whose payload panics again when it is dropped would go on for ever.
+        // Its payload may panic in its drop, too, and so on: here it ends.
         std::mem::forget(second);
     }
 }
@@ -94,7 +94,7 @@ impl<T> Guarded<T> {
         Self(Some(value))
     }
 
-    /// Takes it out: whoever has it sees to its end.
+    /// Takes it out; its drop is not guarded from now on.
     pub(crate) fn into_inner(mut self) -> T {
         self.0.take().expect("it is taken once")
     }

@@ -68,7 +68,7 @@ pub enum ScopeCommand {
     Overrun,
 }
 
-/// A value on its way to a handler. It may end anywhere, also where nobody takes it any more, and
+/// A value on its way to a handler. It may be dropped anywhere, also after its scope has ended, and
 /// its `drop` is code of the application: it runs under the guard.
 #[derive(Debug)]
 pub struct Posted(Guarded<Box<dyn Any + Send>>);
@@ -79,7 +79,7 @@ impl Posted {
         Self(Guarded::new(value))
     }
 
-    /// The value, for a handler that is there to be told.
+    /// The value, for a handler that exists and takes it.
     pub(crate) fn into_value(self) -> Box<dyn Any + Send> {
         self.0.into_inner()
     }

@@ -132,7 +132,7 @@ impl Handler for Answer {
 impl Client {
     fn tell(&self, what: impl FnOnce() -> String) {
         if let Some(name) = &self.name {
-            ::log::info!(target: log::TOLD, "{name} {}", what());
+            ::log::info!(target: log::VERBOSE, "{name} {}", what());
         }
     }
 

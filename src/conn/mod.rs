@@ -548,7 +548,7 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Is there a handler that can be told something?
+    /// Is there a handler for an event?
     fn has_handler(&self) -> bool {
         match &self.role {
             Role::Http(role) => role.has_handler(),

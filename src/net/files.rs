@@ -13,9 +13,9 @@ pub(crate) struct RealFiles;
 
 impl Files for RealFiles {
     fn open(&self, path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)> {
-        // A FIFO would be opened when somebody writes to it, a terminal could become ours, some
-        // devices wait for a line or a medium: none of them holds the loop, and none is sent. What
-        // is looked at is what was opened, not what has the name a moment before or after.
+        // Without these flags the open of a FIFO waits for a writer, and that of some devices for a
+        // line or a medium; a terminal may become ours. Only then is the kind looked at, of the file
+        // that is open: another file may have the name by now.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let file = File::from(open(path, flags, Mode::empty())?);
         let metadata = file.metadata()?;

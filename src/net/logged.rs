@@ -21,7 +21,7 @@ impl log::Log for Lines {
     fn flush(&self) {}
 }
 
-/// Before anything that is to be found.
+/// Call it before what should be captured.
 pub(crate) fn begin() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -251,7 +251,7 @@ impl<A: App> Bound<A> {
     /// # Errors
     /// If the system does not give what it needs, the application's start or end failed, or a worker
     /// could not go on: then the others answer what is in flight, and the server ends. A program
-    /// should exit with a code that is not 0, so that whoever watches it starts it anew.
+    /// should exit with a code other than 0, so that a supervisor starts it again.
     pub fn run(self) -> Result<(), ServerError> {
         let Self { server, listeners, stopper, on_ready } = self;
         let Server { app, config, signals, lifespan_required, groups, stats, on_closed, .. } =

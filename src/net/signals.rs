@@ -32,7 +32,7 @@ impl SignalWatch {
                         std::process::exit(128 + signal);
                     }
                     asked = true;
-                    // First: a line may have to wait for whoever reads it.
+                    // Before the line, which may have to wait for its reader.
                     stopper.stop();
                     log::info!("signal {signal}: answering what is in flight, then ending");
                 }
@@ -41,13 +41,13 @@ impl SignalWatch {
     }
 }
 
-/// Logs a line before the process ends; whoever does not read it does not keep it alive.
+/// Logs a line before the process ends; a log without a reader does not keep the process alive.
 fn last_line(line: &'static str) {
     let (done, is_done) = mpsc::channel();
     let log = move || {
         log::warn!("{line}");
         log::logger().flush();
-        // Nobody waits if it took too long.
+        // If it took too long, the other end is gone.
         let _ = done.send(());
     };
     if std::thread::Builder::new().name("oneport-last-line".into()).spawn(log).is_ok() {

@@ -16,7 +16,7 @@ use crate::rig::{Rig, frame, upgrade};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// A value whose drop panics, and counts that it was run.
+/// A value that counts its drop and panics in it.
 struct Bomb(Arc<AtomicUsize>);
 
 impl Drop for Bomb {
@@ -140,7 +140,7 @@ fn handles() -> (impl App, Arc<Mutex<Vec<Handle>>>) {
                     out.accept()?;
                     kept.lock().unwrap().push(out.handle());
                 }
-                // Told: the value ends here.
+                // The value is dropped here.
                 Event::Custom(_) => out.wake_after(Duration::from_secs(1)),
                 _ => {}
             }
@@ -179,7 +179,7 @@ fn a_posted_value_may_panic_when_it_is_dropped_wherever_that_is() {
     assert!(rig.text().ends_with("second"));
     assert_eq!(count(), 2);
 
-    // For a connection that has ended, or whose slot another one has.
+    // For a connection that has ended, and another one has its slot.
     rig.answer(GET);
     let handle = take();
     handle.post(bomb()).unwrap();
@@ -195,7 +195,7 @@ fn a_posted_value_may_panic_when_it_is_dropped_wherever_that_is() {
     rig.mail();
     assert_eq!(count(), 4);
 
-    // Told to the handler, whose panic it is then.
+    // The handler takes it: then the panic is the handler's.
     rig.connect();
     rig.answer(GET);
     take().post(bomb()).unwrap();
@@ -230,7 +230,7 @@ fn a_payload_of_a_panic_may_panic_when_it_is_dropped_and_is_dropped() {
 
 #[test]
 fn a_handler_may_panic_when_its_connection_is_thrown_away() {
-    // As by a worker that died: nothing is told any more, and another panic may be unwinding.
+    // As by a worker that died: no event any more, and another panic may be unwinding.
     let (bomb, dropped) = bombs();
     for path in ["/http", "/websocket"] {
         let bomb = bomb.clone();

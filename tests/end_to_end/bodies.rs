@@ -617,7 +617,7 @@ fn a_path_that_is_relative_or_names_no_file_is_refused() {
     }
 }
 
-/// What a FIFO would wait for: somebody who writes.
+/// A FIFO has no writer here: its open must not wait for one.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_path_of_no_regular_file_is_refused_without_waiting() {

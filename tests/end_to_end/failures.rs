@@ -168,7 +168,7 @@ fn a_handler_that_panics_when_it_is_dropped_harms_nobody() {
     assert_eq!(server.get("/").text(), "fine");
 }
 
-/// A value whose drop panics, on whatever thread.
+/// A value that panics in its drop, on any thread.
 #[derive(Debug)]
 struct Bomb;
 
@@ -240,10 +240,10 @@ fn whatever_of_an_application_panics_the_server_serves_and_ends_well() {
     handle.post(Bomb).unwrap();
     handle.respond(200, &[], "late").unwrap();
     for _ in 0..10 {
-        // Those that come behind the answer find nobody.
+        // Those behind the answer find no handler.
         let _ = handle.post(Bomb);
     }
-    assert_eq!(client.response().status, 500, "the first was told");
+    assert_eq!(client.response().status, 500, "the handler took the first");
     lifespan.post(Bomb).unwrap();
     server.stop().unwrap();
     let _ = lifespan.post(Bomb);

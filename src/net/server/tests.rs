@@ -24,7 +24,7 @@ const NO_FAULT: u8 = 0;
 const ERROR: u8 = 1;
 const PANIC: u8 = 2;
 
-/// A real world whose next wait fails when it is asked to.
+/// A real world; its next wait fails if the test asks for it.
 struct FaultyWorld {
     real: RealWorld,
     fault: Arc<AtomicU8>,
@@ -160,9 +160,9 @@ impl Serving {
     /// The worker dies, at once.
     fn let_die(&self, worker: usize, fault: u8) {
         self.faults[worker].store(fault, Ordering::SeqCst);
-        // A command for nobody wakes it.
-        let nobody = Address { slot: 0, generation: u32::MAX, scope: 0 };
-        self.mailboxes[worker].put(Mail::Command(Command::Scope(nobody, ScopeCommand::Resume)));
+        // A command for a connection that never was wakes it.
+        let stale = Address { slot: 0, generation: u32::MAX, scope: 0 };
+        self.mailboxes[worker].put(Mail::Command(Command::Scope(stale, ScopeCommand::Resume)));
     }
 }
 
@@ -180,7 +180,7 @@ fn a_worker_that_dies_is_logged_at_once_and_the_server_ends_in_order() {
         let (mut victim, lost) = requests.pop().unwrap();
         server.let_die(dies, fault);
 
-        // Its connections end, and their handlers are told.
+        // Its connections end, and their handlers learn it.
         assert_eq!(victim.read_to_end(&mut Vec::new()).unwrap(), 0, "worker {dies}");
         assert_eq!(server.ends.recv_timeout(LIMIT), Ok("http.disconnect"));
         assert!(!lost.is_alive());
@@ -188,7 +188,7 @@ fn a_worker_that_dies_is_logged_at_once_and_the_server_ends_in_order() {
         let line = format!("ERROR worker {dies} could not go on: {cause}; its ");
         assert!(logged::everywhere().iter().any(|logged| logged.starts_with(&line)), "{line}");
         assert!(server.outcome.try_recv().is_err());
-        // Nobody is given to a worker that does not answer: all listeners close.
+        // The system gives no connection to a dead worker: all listeners close.
         let deadline = Instant::now() + LIMIT;
         while TcpStream::connect(server.address).is_ok() {
             assert!(Instant::now() < deadline, "the address is still listened on");
