@@ -18,6 +18,7 @@
 
 pub(crate) mod call;
 mod client;
+mod heartbeat;
 mod http;
 mod questions;
 pub mod record;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::call::{self, Failure};
+use super::heartbeat::{Beat, Heartbeat};
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
@@ -11,7 +12,6 @@ use crate::asgi::outbox::{Side, WebSocketSide};
 use crate::asgi::{AppError, Config, Event, Handler, Outbox, order};
 use crate::bytes::gather::Gather;
 use crate::bytes::moment::Moment;
-use crate::bytes::output::Output;
 use crate::ws::closing::Closing;
 use crate::ws::deflate::{Deflater, Inflater};
 use crate::ws::extension::{Agreed, Deflate};
@@ -30,38 +30,11 @@ pub(super) struct WebSocketRole<H> {
     handler: Option<H>,
     pub(super) side: WebSocketSide,
     pub(super) receiver: Receiver,
-    heartbeat: Heartbeat,
+    pub(super) heartbeat: Heartbeat,
     /// When the peer's half of the closing handshake is due.
     close_due: Option<Moment>,
     /// The second in which control frames are counted, and how many came.
     control: (Moment, u32),
-}
-
-/// Pings and the pongs that answer them (RFC 6455 §5.5.2, §5.5.3): one ping at a time.
-#[derive(Debug, Default)]
-struct Heartbeat {
-    /// Pings that were answered.
-    answered: u32,
-    /// The payload of the last ping, begun at random: an old pong, or one sent ahead, is not
-    /// taken for its answer. 0 before the WebSocket is open.
-    number: u32,
-    beat: Beat,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-enum Beat {
-    /// No ping will be sent: it is not open, or pings are off.
-    #[default]
-    None,
-    /// The first ping is due at this time, which the worker was not told yet.
-    First(Moment),
-    /// The next ping is due at this time.
-    Next(Moment),
-    /// A ping was sent at this time and waits in our queue. The deadline for its pong starts
-    /// when it has left.
-    Queued(Moment),
-    /// Its pong is due at this time, the ping timeout after the ping left.
-    Awaited(Moment),
 }
 
 /// A run of messages that were told.
@@ -79,27 +52,6 @@ enum Trouble {
     Failed(AppError),
     /// The peer broke a rule.
     Broken(Error),
-}
-
-impl Heartbeat {
-    /// For a WebSocket that opened just now.
-    fn begin(now: Moment, config: &Config, random: u64) -> Self {
-        let beat = match Beat::next(now, config) {
-            Beat::Next(due) => Beat::First(due),
-            other => other,
-        };
-        Self { number: random as u32 | 1, beat, answered: 0 }
-    }
-}
-
-impl Beat {
-    /// The next ping is an interval away.
-    fn next(from: Moment, config: &Config) -> Self {
-        match config.ping_interval {
-            Duration::ZERO => Beat::None,
-            interval => Beat::Next(from + interval),
-        }
-    }
 }
 
 impl<H> WebSocketRole<H> {
@@ -139,22 +91,6 @@ impl<H> WebSocketRole<H> {
             close_due: None,
             control: (env.round.now, 0),
         }
-    }
-
-    /// Sends a ping, unless one waits for its pong already.
-    pub(super) fn ping(&mut self, now: Moment, output: &mut Output) -> bool {
-        if matches!(self.heartbeat.beat, Beat::Queued(_) | Beat::Awaited(_)) || !self.is_open() {
-            return false;
-        }
-        self.heartbeat.number = self.heartbeat.number.wrapping_add(1).max(1);
-        self.heartbeat.beat = Beat::Queued(now);
-        let payload = self.heartbeat.number.to_be_bytes();
-        self.side.send_control(Opcode::Ping, &payload, output);
-        true
-    }
-
-    pub(super) fn pings_answered(&self) -> u32 {
-        self.heartbeat.answered
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -201,19 +137,6 @@ impl<H> WebSocketRole<H> {
         }
     }
 
-    /// After a flush: a ping that has left starts the deadline for its pong.
-    #[inline]
-    pub(super) fn note_written(&mut self, all: bool, now: Moment, config: &Config) {
-        match self.heartbeat.beat {
-            Beat::Queued(_) if all => {
-                self.heartbeat.beat = Beat::Awaited(now + config.ping_timeout);
-            }
-            // The worker asks for the deadline after this turn.
-            Beat::First(due) => self.heartbeat.beat = Beat::Next(due),
-            _ => {}
-        }
-    }
-
     /// For the closing record: age of the last pong, round-trip time, code sent.
     pub(super) fn record(&self, now: Moment) -> (Option<Duration>, Option<Duration>, Option<u16>) {
         let age = self.side.last_pong.map(|at| now.since(at));
@@ -230,29 +153,6 @@ impl<H> WebSocketRole<H> {
         }
         *count += 1;
         *count <= config.max_control_frames
-    }
-
-    /// Notes a pong. Is it the answer to our last ping?
-    fn pong(&mut self, payload: &[u8], now: Moment, config: &Config) -> bool {
-        let Heartbeat { number, beat, answered } = &mut self.heartbeat;
-        self.side.last_pong = Some(now);
-        // RFC 6455 §5.5.3: a pong may also come unasked; only the answer to our last ping counts.
-        let sent = match *beat {
-            Beat::Queued(at) => at,
-            // The deadline stands still while we do not read, so that time does not count.
-            Beat::Awaited(due) => due.before(config.ping_timeout).unwrap_or(now),
-            _ => return false,
-        };
-        if payload != number.to_be_bytes() {
-            return false;
-        }
-        self.side.set_round_trip(now.since(sent));
-        *answered = answered.wrapping_add(1);
-        *beat = match Beat::next(sent, config) {
-            Beat::Next(due) if due <= now => Beat::next(now, config),
-            next => next,
-        };
-        true
     }
 }
 
