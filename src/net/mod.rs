@@ -17,9 +17,11 @@ mod signals;
 mod slab;
 mod stats;
 mod timers;
+mod unacknowledged;
 mod worker;
 mod world;
 
 pub use error::ServerError;
 pub use server::{Bound, Server, Stopper};
 pub use stats::Stats;
+pub(crate) use unacknowledged::unacknowledged;
