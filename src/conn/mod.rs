@@ -20,10 +20,12 @@ pub(crate) mod call;
 mod client;
 mod heartbeat;
 mod http;
+mod pace;
 mod questions;
 pub mod record;
 pub mod trace;
 mod turn;
+mod unfinished;
 mod websocket;
 
 use core::net::SocketAddr;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::call::{self, Failure};
-use super::heartbeat::{Beat, Heartbeat};
+use super::heartbeat::{Beaten, Heartbeat, Progress};
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
+use super::unfinished::Unfinished;
 use super::{Connection, Phase, Role, Turn};
 use crate::asgi::env::Env;
 use crate::asgi::outbox::{Side, WebSocketSide};
@@ -31,10 +32,25 @@ pub(super) struct WebSocketRole<H> {
     pub(super) side: WebSocketSide,
     pub(super) receiver: Receiver,
     pub(super) heartbeat: Heartbeat,
-    /// When the peer's half of the closing handshake is due.
-    close_due: Option<Moment>,
+    /// What few have at a time, behind a pointer.
+    pub(super) rare: Option<Box<Rare>>,
     /// The second in which control frames are counted, and how many came.
     control: (Moment, u32),
+}
+
+/// What few WebSockets have at a time.
+#[derive(Default)]
+pub(super) struct Rare {
+    /// When the peer's half of the closing handshake is due.
+    close_due: Option<Moment>,
+    /// A message or frame of which a part arrived.
+    pub(super) unfinished: Option<Unfinished>,
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.close_due.is_none() && self.unfinished.is_none()
+    }
 }
 
 /// A run of messages that were told.
@@ -69,7 +85,7 @@ impl<H> WebSocketRole<H> {
             side: WebSocketSide::new(accept, offered, agreed, deflater),
             receiver: Receiver::of_server(agreed.map(|a| Box::new(Inflater::new(a.client)))),
             heartbeat: Heartbeat::default(),
-            close_due: None,
+            rare: None,
             control: (now, 0),
         }
     }
@@ -88,7 +104,7 @@ impl<H> WebSocketRole<H> {
             side: WebSocketSide::of_client(keys, deflater),
             receiver: Receiver::of_client(agreed.map(|a| Box::new(Inflater::new(a.server)))),
             heartbeat: Heartbeat::begin(env.round.now, &env.round.config, env.round.random),
-            close_due: None,
+            rare: None,
             control: (env.round.now, 0),
         }
     }
@@ -102,8 +118,14 @@ impl<H> WebSocketRole<H> {
     pub(super) fn is_quiet(&self) -> bool {
         self.side.is_quiet()
             && self.receiver.is_quiet()
-            && self.close_due.is_none()
-            && matches!(self.heartbeat.beat, Beat::Next(_) | Beat::None)
+            && self.rare.as_ref().is_none_or(|rare| rare.is_empty())
+            && self.heartbeat.is_quiet()
+    }
+
+    /// Nothing came for a while: gives up what is held for what may come.
+    fn rest(&mut self) {
+        self.receiver.rest();
+        self.rare = self.rare.take().filter(|rare| !rare.is_empty());
     }
 
     pub(super) fn takes_input(&self, paused: bool) -> bool {
@@ -115,26 +137,34 @@ impl<H> WebSocketRole<H> {
         }
     }
 
+    /// What few have at a time.
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn close_due(&self) -> Option<Moment> {
+        self.rare.as_ref().and_then(|rare| rare.close_due)
+    }
+
+    /// When more of what is arriving is due.
+    fn unfinished(&self) -> Option<&Unfinished> {
+        self.rare.as_ref().and_then(|rare| rare.unfinished.as_ref())
+    }
+
     pub(super) fn deadline(&self, unread: bool) -> Option<Moment> {
-        // While we do not read no pong can come: its deadline stands still.
-        let beat = match self.heartbeat.beat {
-            Beat::First(due) | Beat::Next(due) | Beat::Awaited(due) if !unread => Some(due),
-            _ => None,
-        };
-        [beat, self.close_due, self.side.context_deadline()].into_iter().flatten().min()
+        // While we do not read nothing can come: what the peer is late with stands still.
+        let beat = self.heartbeat.due().filter(|_| !unread);
+        let unfinished = self.unfinished().map(Unfinished::due).filter(|_| !unread);
+        [beat, unfinished, self.close_due(), self.side.context_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// We read again, after a pause that ends now.
-    pub(super) fn shift_deadlines(&mut self, pause: Duration, now: Moment, config: &Config) {
-        match &mut self.heartbeat.beat {
-            Beat::First(at) | Beat::Next(at) => *at += pause,
-            // Of the pause, what came after the ping had left.
-            Beat::Awaited(due) => {
-                let left = due.before(config.ping_timeout).unwrap_or(now);
-                *due += pause.min(now.since(left));
-            }
-            Beat::Queued(_) | Beat::None => {}
-        }
+    pub(super) fn shift_deadlines(&mut self, pause: Duration, now: Moment) {
+        self.heartbeat.shift(pause, now);
+        self.shift_unfinished(pause);
     }
 
     /// For the closing record: age of the last pong, round-trip time, code sent.
@@ -207,7 +237,7 @@ impl<H: Handler> Connection<H> {
             return nothing;
         };
         // Who watches is shown each message, on the long way.
-        if heartbeat.number == 0 || self.phase != Phase::Active || turn.observer.is_some() {
+        if !heartbeat.has_begun() || self.phase != Phase::Active || turn.observer.is_some() {
             return nothing;
         }
         let max_message = turn.env.round.config.max_message;
@@ -291,7 +321,12 @@ impl<H: Handler> Connection<H> {
         match incoming {
             Incoming::NeedData => return false,
             Incoming::Taken => {}
-            Incoming::Message(arrived) => self.tell_message(bytes, &arrived, turn),
+            Incoming::Message(arrived) => {
+                if let Some(role) = self.websocket() {
+                    role.forget_unfinished();
+                }
+                self.tell_message(bytes, &arrived, turn);
+            }
             Incoming::Ping(place) => self.answer_ping(&bytes[place], turn),
             Incoming::Pong(place) => self.note_pong(&bytes[place], turn),
             Incoming::Close(code, place) => {
@@ -499,7 +534,7 @@ impl<H: Handler> Connection<H> {
             return;
         }
         match role.side.order() {
-            order::WebSocket::Open if role.heartbeat.number > 0 => {}
+            order::WebSocket::Open if role.heartbeat.has_begun() => {}
             order::WebSocket::Open => self.opened(turn),
             _ => self.settle_unopened(turn),
         }
@@ -537,9 +572,11 @@ impl<H: Handler> Connection<H> {
                 // [6455-7.2.2-1]
                 self.close(Cause::AppClosed, linger);
             }
-            order::WebSocket::CloseSent if role.close_due.is_none() => {
-                role.close_due = Some(turn.env.round.now + turn.env.round.config.close_timeout);
-                role.heartbeat.beat = Beat::None;
+            order::WebSocket::CloseSent if role.close_due().is_none() => {
+                let due = turn.env.round.now + turn.env.round.config.close_timeout;
+                // Nothing but the peer's Close is awaited from now on.
+                role.rare = Some(Box::new(Rare { close_due: Some(due), unfinished: None }));
+                role.heartbeat.stop();
                 let code = role.side.sent_code();
                 self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
             }
@@ -566,7 +603,7 @@ impl<H: Handler> Connection<H> {
 
     /// A deadline of WebSocket may have passed.
     pub(super) fn websocket_time(&mut self, turn: &mut Turn<'_>) {
-        let (now, config) = (turn.env.round.now, &turn.env.round.config);
+        let now = turn.env.round.now;
         let unread = self.unread_since.is_some();
         let Role::WebSocket(role) = &mut self.role else { return };
         if role.side.context_deadline().is_some_and(|due| now >= due)
@@ -574,7 +611,7 @@ impl<H: Handler> Connection<H> {
         {
             deflater.forget();
         }
-        if role.close_due.is_some_and(|due| now >= due) {
+        if role.close_due().is_some_and(|due| now >= due) {
             self.set_cause(if self.draining {
                 Cause::Shutdown
             } else {
@@ -585,20 +622,27 @@ impl<H: Handler> Connection<H> {
         if unread {
             return;
         }
-        match role.heartbeat.beat {
-            Beat::Awaited(due) if now >= due => {
-                log::info!("WebSocket closed: no pong within {:?}", config.ping_timeout);
+        if let Some(unfinished) = role.unfinished().filter(|unfinished| now >= unfinished.due()) {
+            let error = unfinished.error();
+            return self.websocket_failed(error, turn);
+        }
+        let progress = Progress { output: &self.output, received: self.received };
+        match role.beat(progress, turn) {
+            Beaten::Nothing => {}
+            Beaten::PingDue => {
+                role.rest();
+                if role.ping(now, &mut self.output) {
+                    self.trace(turn, &Trace::PingSent);
+                } else {
+                    role.heartbeat.stop();
+                }
+            }
+            Beaten::PeerGone => {
+                let timeout = turn.env.round.config.ping_timeout;
+                log::info!("WebSocket closed: no pong within {timeout:?}");
                 let cause = Cause::DeadlinePassed(Deadline::Pong);
                 self.fail(close::INTERNAL_ERROR, "no pong in time", cause, turn);
             }
-            Beat::First(due) | Beat::Next(due) if now >= due => {
-                role.heartbeat.beat = Beat::None;
-                role.receiver.rest();
-                if role.ping(now, &mut self.output) {
-                    self.trace(turn, &Trace::PingSent);
-                }
-            }
-            _ => {}
         }
     }
 
