@@ -36,17 +36,24 @@ pub struct Config {
     pub head_timeout: Duration,
     /// Between a response and the first byte of the next request. Default 60 s.
     pub idle_timeout: Duration,
-    /// Without any byte of a body. Default 30 s.
+    /// Without any byte of a body, or of a WebSocket message of which a part has come; past it 408,
+    /// or close code 1008. It stands still while the application pauses. Default 30 s.
     pub body_timeout: Duration,
-    /// Bytes per second that a body must reach after its first 5 s; 0 switches it off. Default
-    /// 240, as with Kestrel.
+    /// Bytes per second that a body or a WebSocket message must reach after its first 5 s; below it
+    /// 408, or close code 1008. Also what a peer whose pong is late must send or take meanwhile, see
+    /// `ping_timeout`. 0 switches it off; then any byte shows a live peer. Default 240, as with
+    /// Kestrel.
     pub min_body_rate: u64,
     /// In which a peer takes none of what we have for it. Default 30 s.
     pub write_timeout: Duration,
     /// Between two pings on an open WebSocket; zero switches them off. Default 20 s, as with
     /// Python's websockets.
     pub ping_interval: Duration,
-    /// For the pong that answers a ping. Default 20 s.
+    /// For the pong that answers a ping; past it close code 1011. A pong may be late because it
+    /// cannot stand inside of a large frame, or because the ping is behind much that the peer has not
+    /// read yet. So the peer has the same time again as long as the bytes that came from it and
+    /// those of ours that its system acknowledged (Linux tells that) reach `min_body_rate`, or a
+    /// message of which a part has come since is younger than 5 s. Default 20 s.
     pub ping_timeout: Duration,
     /// For the peer's half of the closing handshake. Default 5 s.
     pub close_timeout: Duration,

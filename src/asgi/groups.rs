@@ -57,6 +57,15 @@ pub struct Branch {
 }
 
 impl Branch {
+    /// A member of this group will be there: said when a callback asks to join, before anything
+    /// that the callback sends can reach its peer. So whoever hears of the join and publishes then
+    /// reaches the member.
+    pub fn expects(&self, group: &str) {
+        if !self.present.read().unwrap_or_else(PoisonError::into_inner).contains(group) {
+            self.appeared(group.into());
+        }
+    }
+
     /// A group has its first member there.
     pub fn appeared(&self, group: Arc<str>) {
         self.present.write().unwrap_or_else(PoisonError::into_inner).insert(group);

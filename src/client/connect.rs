@@ -143,9 +143,27 @@ impl Connect {
     }
 
     /// For the pong that answers a ping, be it one of [`WebSocket::ping`]: past it the server is
-    /// taken for dead, and the WebSocket ends with [`Wait::Keepalive`]. Default 20 s.
+    /// taken for dead, and the WebSocket ends with [`Wait::Keepalive`]. It has the same time again as
+    /// long as it shows otherwise that it is there: what came from it and what it took reach
+    /// [`Connect::min_body_rate`], or a message that has come in part is younger than 5 s. Default
+    /// 20 s.
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.config.ping_timeout = timeout;
+        self
+    }
+
+    /// Without any byte of a message of which a part has come; past it closes with 1008. What a
+    /// program that does not wait does not read, the server is not late with. Default 30 s.
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.config.body_timeout = timeout;
+        self
+    }
+
+    /// Bytes per second that a message must reach after its first 5 s; below it closes with 1008. Also
+    /// what a server whose pong is late must send or take meanwhile, not to be taken for dead: see
+    /// [`Connect::ping_timeout`]. 0 switches it off. Default 240.
+    pub fn min_body_rate(mut self, bytes: u64) -> Self {
+        self.config.min_body_rate = bytes;
         self
     }
 

@@ -174,6 +174,8 @@ pub(super) struct Engine {
     blocked: Option<(Moment, u64)>,
     /// That lasted too long.
     overdue: bool,
+    /// Since when nobody has read, because the program did something else.
+    left: Option<Moment>,
     /// The TCP connection was ended.
     shut: bool,
     /// A thread waits for the socket to be readable, on behalf of all. No other may read: what
@@ -218,6 +220,7 @@ impl Engine {
             failure: None,
             blocked: None,
             overdue: false,
+            left: None,
             shut: false,
             driven: false,
         };
@@ -259,6 +262,7 @@ impl Engine {
     /// Does what can be done without waiting: what is due, what can be read, what can be
     /// written.
     pub(super) fn go_on(&mut self) {
+        self.back();
         if let Err(error) = self.socket.flush() {
             self.fail(error);
         }
@@ -284,6 +288,21 @@ impl Engine {
             }
         }
         self.rouse();
+    }
+
+    /// The program goes about something else: unless another thread waits for the socket, nobody
+    /// reads until it is back.
+    pub(super) fn leave(&mut self) {
+        if !self.driven {
+            self.left.get_or_insert(self.tools.now());
+        }
+    }
+
+    /// It is back: what was not read meanwhile the server is not late with.
+    fn back(&mut self) {
+        if let Some(left) = self.left.take() {
+            self.conn.was_not_read(self.tools.now().since(left));
+        }
     }
 
     /// What the connection gave away counts as sent there; if TLS cannot get rid of it, that is
@@ -369,6 +388,7 @@ impl Engine {
     /// to wait for something: the program is done with what it took. Tells whether that brought
     /// anything.
     pub(super) fn resume(&mut self) -> bool {
+        self.back();
         let before = self.progress();
         if before.full {
             return false;

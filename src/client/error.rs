@@ -52,7 +52,8 @@ pub enum Error {
         reason: String,
     },
     /// The server broke a rule of the WebSocket protocol, or sent a message larger than
-    /// [`Connect::max_message`](super::Connect::max_message), so we closed.
+    /// [`Connect::max_message`](super::Connect::max_message) or slower than
+    /// [`Connect::min_body_rate`](super::Connect::min_body_rate), so we closed.
     Protocol(ws::Error),
     /// The connection broke off: it ended without a Close, or failed.
     Broken(io::Error),
@@ -75,8 +76,9 @@ pub enum Wait {
     /// open still: only the program's patience ended.
     Pong,
     /// The pong that answers any ping, within
-    /// [`Connect::ping_timeout`](super::Connect::ping_timeout): the server is taken for dead, so
-    /// we closed with 1011 (RFC 6455 §5.5.2: a ping may serve as a keepalive).
+    /// [`Connect::ping_timeout`](super::Connect::ping_timeout), nor anything else that shows a live
+    /// server: it is taken for dead, so we closed with 1011 (RFC 6455 §5.5.2: a ping may serve as a
+    /// keepalive).
     Keepalive,
     /// The peer's Close.
     Close,

@@ -11,6 +11,7 @@ use super::error::{Error, Wait};
 use super::tls::{Roots, Session};
 use super::uri::Uri;
 use crate::bytes::output::Sink;
+use crate::net::unacknowledged;
 
 /// A connection to a server.
 pub(super) struct Socket {
@@ -115,6 +116,11 @@ impl Sink for Socket {
             other => other,
         }
     }
+
+    fn unacknowledged(&mut self) -> usize {
+        let held = self.session.as_ref().map_or(0, Session::held);
+        held + unacknowledged(self.stream.local_addr(), self.stream.peer_addr())
+    }
 }
 
 /// Waits until the stream can be read or written, or the time is over.
@@ -182,4 +188,29 @@ fn connect_any(uri: &Uri, addresses: &[SocketAddr], deadline: Instant) -> Result
         }
     }
     Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_has_not_acknowledged_is_asked_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
+        let address = listener.local_addr().expect("it is bound");
+        let stream = TcpStream::connect(address).expect("somebody listens");
+        stream.set_nonblocking(true).expect("it can be");
+        let mut socket = Socket { stream: Arc::new(stream), session: None };
+        // Nobody reads: the system of the other end takes some of it and no more.
+        let mut written = 0;
+        loop {
+            match socket.offer_one(&[0; 65536]).expect("it is connected") {
+                0 => break,
+                n => written += n,
+            }
+        }
+        let asked = unacknowledged(socket.stream.local_addr(), socket.stream.peer_addr());
+        assert_eq!(socket.unacknowledged() > 0, asked > 0);
+        assert!(asked <= written);
+    }
 }

@@ -44,6 +44,8 @@ pub(super) struct Session {
     tls: Box<ClientConnection>,
     /// Bytes that the socket took.
     sent: u64,
+    /// Of the bytes to be sent, those that the socket has not taken yet.
+    held: usize,
 }
 
 impl Session {
@@ -59,7 +61,7 @@ impl Session {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from(host.to_string()).map_err(|error| failed(error.into()))?;
         let session = ClientConnection::new(Arc::new(config), name);
-        Ok(Self { tls: Box::new(session.map_err(|error| failed(error.into()))?), sent: 0 })
+        Ok(Self { tls: Box::new(session.map_err(|error| failed(error.into()))?), sent: 0, held: 0 })
     }
 
     /// Goes on with the TLS handshake; true when it is done. `WouldBlock` is not an error here.
@@ -104,12 +106,24 @@ impl Session {
     pub(super) fn write_out(&mut self, mut stream: &TcpStream) -> io::Result<()> {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut stream) {
-                Ok(n) => self.sent += n as u64,
+                Ok(n) => {
+                    self.sent += n as u64;
+                    self.held = self.held.saturating_sub(n);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
         }
+        // Records are longer than what is in them, and some are of TLS itself.
+        if !self.tls.wants_write() {
+            self.held = 0;
+        }
         Ok(())
+    }
+
+    /// Bytes to be sent that the socket has not taken yet, as far as that is known.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     pub(super) fn sent(&self) -> u64 {
@@ -139,6 +153,7 @@ impl Session {
 
     pub(super) fn write(&mut self, stream: &TcpStream, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let taken = self.tls.writer().write_vectored(parts)?;
+        self.held += taken;
         self.write_out(stream)?;
         Ok(taken)
     }

@@ -26,6 +26,10 @@ impl Session {
         match *self {}
     }
 
+    pub(super) fn held(&self) -> usize {
+        match *self {}
+    }
+
     pub(super) fn sent(&self) -> u64 {
         match *self {}
     }

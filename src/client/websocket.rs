@@ -96,6 +96,7 @@ impl Shared {
                 return Err(end);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                engine.leave();
                 return Err(Error::TimedOut(Wait::Receive));
             }
             engine = self.wait(engine, false, deadline);
@@ -113,6 +114,7 @@ impl Shared {
             }
             engine = self.wait(engine, true, None);
         }
+        engine.leave();
         Ok(())
     }
 
@@ -132,9 +134,11 @@ impl Shared {
             if engine.pings_answered() != before
                 && let Some(round_trip) = engine.round_trip()
             {
+                engine.leave();
                 return Ok(round_trip);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                engine.leave();
                 return Err(Error::TimedOut(Wait::Pong));
             }
             let write = engine.wants_write();

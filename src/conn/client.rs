@@ -4,6 +4,8 @@
 //! Everything else is what a server's connection does: the same receiver, sender, heartbeat and
 //! closing handshake.
 
+use std::time::Duration;
+
 use super::record::Cause;
 use super::websocket::{Compression, WebSocketRole};
 use super::{Addresses, Connection, Phase, Role, Turn};
@@ -48,6 +50,13 @@ impl<H: Handler> Connection<H> {
             && let Role::WebSocket(role) = &mut self.role
         {
             role.ping(turn.env.round.now, &mut self.output);
+        }
+    }
+
+    /// Its owner did not read for so long: what was arriving is not late with that.
+    pub fn was_not_read(&mut self, pause: Duration) {
+        if let Role::WebSocket(role) = &mut self.role {
+            role.shift_unfinished(pause);
         }
     }
 

@@ -19,11 +19,14 @@
 pub mod budget;
 pub(crate) mod call;
 mod client;
+mod heartbeat;
 mod http;
+mod pace;
 mod questions;
 pub mod record;
 pub mod trace;
 mod turn;
+mod unfinished;
 mod websocket;
 
 use core::net::SocketAddr;

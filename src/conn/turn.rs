@@ -1,8 +1,10 @@
 //! The turn of a connection: how much it may do, and what follows from what it did. At its end what
 //! is queued is written, in one go.
 
+use super::heartbeat::Progress;
 use super::http::Exchange;
 use super::record::Cause;
+use super::unfinished::Waiting;
 use super::{Connection, LINGER, LINGER_BYTES, Lingering, Phase, Role, Turn, WriteBlocked};
 use crate::asgi::{App, Config, Event, Handler};
 use crate::bytes::moment::Moment;
@@ -111,7 +113,17 @@ impl<H: Handler> Connection<H> {
         if let Some(cell) = &self.core.cell {
             cell.set_queued(self.output.len());
         }
-        self.note_reading(turn.env.round.now, &turn.env.round.config);
+        let (now, config) = (turn.env.round.now, &turn.env.round.config);
+        self.note_reading(now, config);
+        if let Role::WebSocket(role) = &mut self.role
+            && role.is_open()
+            && self.unread_since.is_none()
+            // The whole message has come: what is left of it is our work.
+            && role.receiver.stopped().is_none()
+        {
+            let waiting = Waiting { bytes: self.input.len(), for_us: self.stalled };
+            role.note_unfinished(waiting, self.received, now, config);
+        }
     }
 
     fn settle_written(&mut self, turn: &mut Turn<'_>) {
@@ -163,7 +175,8 @@ impl<H: Handler> Connection<H> {
             }
         }
         if let Role::WebSocket(role) = &mut self.role {
-            role.note_written(self.output.is_empty(), turn.env.round.now, &turn.env.round.config);
+            let progress = Progress { output: &self.output, received: self.received };
+            role.note_written(progress, turn);
         }
     }
 
@@ -186,7 +199,7 @@ impl<H: Handler> Connection<H> {
                 let pause = now.since(since);
                 match &mut self.role {
                     Role::Http(role) => role.shift_deadlines(pause),
-                    Role::WebSocket(role) => role.shift_deadlines(pause, now, config),
+                    Role::WebSocket(role) => role.shift_deadlines(pause, now),
                 }
             }
             _ => {}

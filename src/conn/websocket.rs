@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::budget;
 use super::call::{self, Failure};
+use super::heartbeat::{Beaten, Heartbeat, Progress};
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
+use super::unfinished::Unfinished;
 use super::{Connection, Phase, Role, Turn};
 use crate::asgi::env::Env;
 use crate::asgi::log_limit::Kind;
@@ -13,7 +15,6 @@ use crate::asgi::outbox::{Side, WebSocketSide};
 use crate::asgi::{AppError, Config, Event, Handler, Outbox, order};
 use crate::bytes::gather::Gather;
 use crate::bytes::moment::Moment;
-use crate::bytes::output::Output;
 use crate::ws::closing::Closing;
 use crate::ws::deflate::{Deflater, Inflater};
 use crate::ws::extension::{Agreed, Deflate};
@@ -32,9 +33,9 @@ pub(super) struct WebSocketRole<H> {
     handler: Option<H>,
     pub(super) side: WebSocketSide,
     pub(super) receiver: Receiver,
-    heartbeat: Heartbeat,
-    /// When the peer's half of the closing handshake is due.
-    close_due: Option<Moment>,
+    pub(super) heartbeat: Heartbeat,
+    /// What few have at a time, behind a pointer.
+    pub(super) rare: Option<Box<Rare>>,
     /// The second in which control frames are counted, and how many came.
     control: (Moment, u32),
     /// The number of its path: see [`crate::asgi::paths`].
@@ -48,31 +49,19 @@ impl<H> Drop for WebSocketRole<H> {
     }
 }
 
-/// Pings and the pongs that answer them (RFC 6455 §5.5.2, §5.5.3): one ping at a time.
-#[derive(Debug, Default)]
-struct Heartbeat {
-    /// Pings that were answered.
-    answered: u32,
-    /// The payload of the last ping, begun at random: an old pong, or one sent ahead, is not
-    /// taken for its answer. 0 before the WebSocket is open.
-    number: u32,
-    beat: Beat,
+/// What few WebSockets have at a time.
+#[derive(Default)]
+pub(super) struct Rare {
+    /// When the peer's half of the closing handshake is due.
+    close_due: Option<Moment>,
+    /// A message or frame of which a part arrived.
+    pub(super) unfinished: Option<Unfinished>,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
-enum Beat {
-    /// No ping will be sent: it is not open, or pings are off.
-    #[default]
-    None,
-    /// The first ping is due at this time, which the worker was not told yet.
-    First(Moment),
-    /// The next ping is due at this time.
-    Next(Moment),
-    /// A ping was sent at this time and waits in our queue. The deadline for its pong starts
-    /// when it has left.
-    Queued(Moment),
-    /// Its pong is due at this time, the ping timeout after the ping left.
-    Awaited(Moment),
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.close_due.is_none() && self.unfinished.is_none()
+    }
 }
 
 /// A run of messages that were told.
@@ -92,27 +81,6 @@ enum Trouble {
     Broken(Error),
 }
 
-impl Heartbeat {
-    /// For a WebSocket that opened just now.
-    fn begin(now: Moment, config: &Config, random: u64) -> Self {
-        let beat = match Beat::next(now, config) {
-            Beat::Next(due) => Beat::First(due),
-            other => other,
-        };
-        Self { number: random as u32 | 1, beat, answered: 0 }
-    }
-}
-
-impl Beat {
-    /// The next ping is an interval away.
-    fn next(from: Moment, config: &Config) -> Self {
-        match config.ping_interval {
-            Duration::ZERO => Beat::None,
-            interval => Beat::Next(from + interval),
-        }
-    }
-}
-
 impl<H> WebSocketRole<H> {
     pub(super) fn new<'v>(
         handler: H,
@@ -129,7 +97,7 @@ impl<H> WebSocketRole<H> {
             side: WebSocketSide::new(accept, offered, agreed, deflater),
             receiver: Receiver::of_server(agreed.map(|a| Box::new(Inflater::new(a.client)))),
             heartbeat: Heartbeat::default(),
-            close_due: None,
+            rare: None,
             control: (now, 0),
             path,
         }
@@ -149,26 +117,10 @@ impl<H> WebSocketRole<H> {
             side: WebSocketSide::of_client(keys, deflater),
             receiver: Receiver::of_client(agreed.map(|a| Box::new(Inflater::new(a.server)))),
             heartbeat: Heartbeat::begin(env.round.now, &env.round.config, env.round.random),
-            close_due: None,
+            rare: None,
             control: (env.round.now, 0),
             path: u16::MAX,
         }
-    }
-
-    /// Sends a ping, unless one waits for its pong already.
-    pub(super) fn ping(&mut self, now: Moment, output: &mut Output) -> bool {
-        if matches!(self.heartbeat.beat, Beat::Queued(_) | Beat::Awaited(_)) || !self.is_open() {
-            return false;
-        }
-        self.heartbeat.number = self.heartbeat.number.wrapping_add(1).max(1);
-        self.heartbeat.beat = Beat::Queued(now);
-        let payload = self.heartbeat.number.to_be_bytes();
-        self.side.send_control(Opcode::Ping, &payload, output);
-        true
-    }
-
-    pub(super) fn pings_answered(&self) -> u32 {
-        self.heartbeat.answered
     }
 
     pub(super) fn has_handler(&self) -> bool {
@@ -184,8 +136,14 @@ impl<H> WebSocketRole<H> {
     pub(super) fn is_quiet(&self) -> bool {
         self.side.is_quiet()
             && self.receiver.is_quiet()
-            && self.close_due.is_none()
-            && matches!(self.heartbeat.beat, Beat::Next(_) | Beat::None)
+            && self.rare.as_ref().is_none_or(|rare| rare.is_empty())
+            && self.heartbeat.is_quiet()
+    }
+
+    /// Nothing came for a while: gives up what is held for what may come.
+    fn rest(&mut self) {
+        self.receiver.rest();
+        self.rare = self.rare.take().filter(|rare| !rare.is_empty());
     }
 
     pub(super) fn takes_input(&self, paused: bool) -> bool {
@@ -197,39 +155,34 @@ impl<H> WebSocketRole<H> {
         }
     }
 
+    /// What few have at a time.
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn close_due(&self) -> Option<Moment> {
+        self.rare.as_ref().and_then(|rare| rare.close_due)
+    }
+
+    /// When more of what is arriving is due.
+    fn unfinished(&self) -> Option<&Unfinished> {
+        self.rare.as_ref().and_then(|rare| rare.unfinished.as_ref())
+    }
+
     pub(super) fn deadline(&self, unread: bool) -> Option<Moment> {
-        // While we do not read no pong can come: its deadline stands still.
-        let beat = match self.heartbeat.beat {
-            Beat::First(due) | Beat::Next(due) | Beat::Awaited(due) if !unread => Some(due),
-            _ => None,
-        };
-        [beat, self.close_due, self.side.context_deadline()].into_iter().flatten().min()
+        // While we do not read nothing can come: what the peer is late with stands still.
+        let beat = self.heartbeat.due().filter(|_| !unread);
+        let unfinished = self.unfinished().map(Unfinished::due).filter(|_| !unread);
+        [beat, unfinished, self.close_due(), self.side.context_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// We read again, after a pause that ends now.
-    pub(super) fn shift_deadlines(&mut self, pause: Duration, now: Moment, config: &Config) {
-        match &mut self.heartbeat.beat {
-            Beat::First(at) | Beat::Next(at) => *at += pause,
-            // Of the pause, what came after the ping had left.
-            Beat::Awaited(due) => {
-                let left = due.before(config.ping_timeout).unwrap_or(now);
-                *due += pause.min(now.since(left));
-            }
-            Beat::Queued(_) | Beat::None => {}
-        }
-    }
-
-    /// After a flush: a ping that has left starts the deadline for its pong.
-    #[inline]
-    pub(super) fn note_written(&mut self, all: bool, now: Moment, config: &Config) {
-        match self.heartbeat.beat {
-            Beat::Queued(_) if all => {
-                self.heartbeat.beat = Beat::Awaited(now + config.ping_timeout);
-            }
-            // The worker asks for the deadline after this turn.
-            Beat::First(due) => self.heartbeat.beat = Beat::Next(due),
-            _ => {}
-        }
+    pub(super) fn shift_deadlines(&mut self, pause: Duration, now: Moment) {
+        self.heartbeat.shift(pause, now);
+        self.shift_unfinished(pause);
     }
 
     /// For the closing record: age of the last pong, round-trip time, code sent.
@@ -248,29 +201,6 @@ impl<H> WebSocketRole<H> {
         }
         *count += 1;
         *count <= config.max_control_frames
-    }
-
-    /// Notes a pong. Is it the answer to our last ping?
-    fn pong(&mut self, payload: &[u8], now: Moment, config: &Config) -> bool {
-        let Heartbeat { number, beat, answered } = &mut self.heartbeat;
-        self.side.last_pong = Some(now);
-        // RFC 6455 §5.5.3: a pong may also come unasked; only the answer to our last ping counts.
-        let sent = match *beat {
-            Beat::Queued(at) => at,
-            // The deadline stands still while we do not read, so that time does not count.
-            Beat::Awaited(due) => due.before(config.ping_timeout).unwrap_or(now),
-            _ => return false,
-        };
-        if payload != number.to_be_bytes() {
-            return false;
-        }
-        self.side.set_round_trip(now.since(sent));
-        *answered = answered.wrapping_add(1);
-        *beat = match Beat::next(sent, config) {
-            Beat::Next(due) if due <= now => Beat::next(now, config),
-            next => next,
-        };
-        true
     }
 }
 
@@ -331,7 +261,7 @@ impl<H: Handler> Connection<H> {
             return nothing;
         };
         // Who watches is shown each message, on the long way.
-        if heartbeat.number == 0 || self.phase != Phase::Active || turn.observer.is_some() {
+        if !heartbeat.has_begun() || self.phase != Phase::Active || turn.observer.is_some() {
             return nothing;
         }
         let max_message = turn.env.round.config.max_message;
@@ -422,6 +352,9 @@ impl<H: Handler> Connection<H> {
             Incoming::NeedData => return false,
             Incoming::Taken => {}
             Incoming::Message(arrived) => {
+                if let Some(role) = self.websocket() {
+                    role.forget_unfinished();
+                }
                 self.tell_message(bytes, &arrived, turn);
                 return !self.stalled;
             }
@@ -661,7 +594,7 @@ impl<H: Handler> Connection<H> {
             return;
         }
         match role.side.order() {
-            order::WebSocket::Open if role.heartbeat.number > 0 => {}
+            order::WebSocket::Open if role.heartbeat.has_begun() => {}
             order::WebSocket::Open => self.opened(turn),
             _ => self.settle_unopened(turn),
         }
@@ -701,9 +634,11 @@ impl<H: Handler> Connection<H> {
                 // [6455-7.2.2-1]
                 self.close(Cause::AppClosed, linger);
             }
-            order::WebSocket::CloseSent if role.close_due.is_none() => {
-                role.close_due = Some(turn.env.round.now + turn.env.round.config.close_timeout);
-                role.heartbeat.beat = Beat::None;
+            order::WebSocket::CloseSent if role.close_due().is_none() => {
+                let due = turn.env.round.now + turn.env.round.config.close_timeout;
+                // Nothing but the peer's Close is awaited from now on.
+                role.rare = Some(Box::new(Rare { close_due: Some(due), unfinished: None }));
+                role.heartbeat.stop();
                 let code = role.side.sent_code();
                 self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
             }
@@ -730,7 +665,7 @@ impl<H: Handler> Connection<H> {
 
     /// A deadline of WebSocket may have passed.
     pub(super) fn websocket_time(&mut self, turn: &mut Turn<'_>) {
-        let (now, config) = (turn.env.round.now, &turn.env.round.config);
+        let now = turn.env.round.now;
         let unread = self.unread_since.is_some();
         let Role::WebSocket(role) = &mut self.role else { return };
         if role.side.context_deadline().is_some_and(|due| now >= due)
@@ -738,7 +673,7 @@ impl<H: Handler> Connection<H> {
         {
             deflater.forget();
         }
-        if role.close_due.is_some_and(|due| now >= due) {
+        if role.close_due().is_some_and(|due| now >= due) {
             self.set_cause(if self.draining {
                 Cause::Shutdown
             } else {
@@ -749,22 +684,28 @@ impl<H: Handler> Connection<H> {
         if unread {
             return;
         }
-        match role.heartbeat.beat {
-            Beat::Awaited(due) if now >= due => {
-                let timeout = config.ping_timeout;
+        if let Some(unfinished) = role.unfinished().filter(|unfinished| now >= unfinished.due()) {
+            let error = unfinished.error();
+            return self.websocket_failed(error, turn);
+        }
+        let progress = Progress { output: &self.output, received: self.received };
+        match role.beat(progress, turn) {
+            Beaten::Nothing => {}
+            Beaten::PingDue => {
+                role.rest();
+                if role.ping(now, &mut self.output) {
+                    self.trace(turn, &Trace::PingSent);
+                } else {
+                    role.heartbeat.stop();
+                }
+            }
+            Beaten::PeerGone => {
+                let timeout = turn.env.round.config.ping_timeout;
                 let what = format_args!("WebSocket closed: no pong within {timeout:?}");
                 turn.env.log(Kind::Pong, what);
                 let cause = Cause::DeadlinePassed(Deadline::Pong);
                 self.fail(close::INTERNAL_ERROR, "no pong in time", cause, turn);
             }
-            Beat::First(due) | Beat::Next(due) if now >= due => {
-                role.heartbeat.beat = Beat::None;
-                role.receiver.rest();
-                if role.ping(now, &mut self.output) {
-                    self.trace(turn, &Trace::PingSent);
-                }
-            }
-            _ => {}
         }
     }
 

@@ -22,6 +22,7 @@ mod signals;
 mod slab;
 mod stats;
 mod timers;
+mod unacknowledged;
 mod worker;
 mod world;
 
@@ -29,3 +30,4 @@ pub use error::ServerError;
 pub use log_thread::{LogGuard, log_in_background};
 pub use server::{Bound, Server, Stopper};
 pub use stats::Stats;
+pub(crate) use unacknowledged::unacknowledged;

@@ -14,6 +14,7 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use super::commands::Wake;
 use super::slab::Key;
+use super::unacknowledged::unacknowledged;
 use crate::bytes::moment::Moment;
 use crate::conn::{Addresses, Local};
 
@@ -67,6 +68,11 @@ pub(crate) trait Stream {
     /// As [`Stream::write`], for one part.
     fn write_one(&mut self, part: &[u8]) -> io::Result<usize> {
         self.write(&[IoSlice::new(part)])
+    }
+    /// Bytes that were written and that the peer's system has not acknowledged; 0 if that is not
+    /// known. Costs a few system calls.
+    fn unacknowledged(&mut self) -> usize {
+        0
     }
     /// Sends a FIN behind what was written.
     fn shutdown_write(&mut self);
@@ -272,6 +278,10 @@ impl Stream for TcpStream {
     #[inline]
     fn write_one(&mut self, part: &[u8]) -> io::Result<usize> {
         Ok(rustix::net::send(&*self, part, SendFlags::NOSIGNAL)?)
+    }
+
+    fn unacknowledged(&mut self) -> usize {
+        unacknowledged(self.local_addr(), self.peer_addr())
     }
 
     fn shutdown_write(&mut self) {

@@ -39,6 +39,10 @@ pub enum Error {
     TooManyFragments,
     /// §10.4: more control frames in a second than the limit.
     TooManyControlFrames,
+    /// §7.4.1, a policy of ours: a message that is not complete goes on within the time limit.
+    MessageTimeout,
+    /// §7.4.1, a policy of ours: a message that is not complete keeps the least rate.
+    MessageTooSlow,
     /// RFC 7692 §7.2.2: a compressed message is in DEFLATE.
     InvalidDeflate,
 }
@@ -49,7 +53,10 @@ impl Error {
         match self {
             Error::InvalidUtf8 | Error::InvalidDeflate => close::INVALID_PAYLOAD,
             Error::MessageTooBig => close::TOO_BIG,
-            Error::TooManyFragments | Error::TooManyControlFrames => close::POLICY_VIOLATION,
+            Error::TooManyFragments
+            | Error::TooManyControlFrames
+            | Error::MessageTimeout
+            | Error::MessageTooSlow => close::POLICY_VIOLATION,
             _ => close::PROTOCOL_ERROR,
         }
     }
@@ -71,6 +78,7 @@ impl Error {
             Error::MessageTooBig | Error::TooManyFragments | Error::TooManyControlFrames => {
                 "RFC 6455 §10.4"
             }
+            Error::MessageTimeout | Error::MessageTooSlow => "RFC 6455 §7.4.1",
         }
     }
 
@@ -93,6 +101,8 @@ impl Error {
             Error::MessageTooBig => "message too big",
             Error::TooManyFragments => "too many fragments",
             Error::TooManyControlFrames => "too many control frames",
+            Error::MessageTimeout => "a message stopped in the middle",
+            Error::MessageTooSlow => "a message arrived too slowly",
             Error::InvalidDeflate => "a compressed message must be valid DEFLATE",
         }
     }

@@ -285,6 +285,12 @@ impl Receiver {
         Ok(())
     }
 
+    /// The bytes that have come of a message that is not complete; none between two messages.
+    #[inline]
+    pub fn unfinished(&self) -> Option<usize> {
+        self.current().map(|message| message.gather.len())
+    }
+
     /// Memory for the next read, if a large payload is arriving: the socket fills it and
     /// [`Receiver::filled`] goes on from there.
     #[inline]

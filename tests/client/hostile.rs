@@ -224,3 +224,39 @@ fn pongs_that_were_asked_for_are_not_too_many() {
         socket.ping(LIMIT).unwrap();
     }
 }
+
+#[test]
+fn a_message_that_stops_in_the_middle() {
+    let server = opened(|mut peer| {
+        peer.write(b"\x82\x0ahalf");
+        assert_eq!(peer.close_frame(1008), "a message stopped in the middle");
+    });
+    let mut socket = server.to("/").body_timeout(SHORT).connect().unwrap();
+    let error = socket.receive().unwrap_err();
+    assert!(matches!(error, Error::Protocol(ws::Error::MessageTimeout)), "{error:?}");
+    assert_eq!(error.close_code(), Some(1008));
+}
+
+#[test]
+fn a_message_whose_rest_the_program_does_not_read_is_not_late() {
+    let (goes_on, may_go_on) = mpsc::channel();
+    let (sent, is_sent) = mpsc::channel();
+    let server = opened(move |mut peer| {
+        let ping = peer.frame();
+        // Half a message, and that it is there.
+        let pong = [&b"\x01\x04half\x8a\x04"[..], &ping.payload].concat();
+        peer.write(&pong);
+        may_go_on.recv().unwrap();
+        peer.send(0x80, b" and half");
+        sent.send(()).unwrap();
+        peer.end();
+    });
+    let timeout = ms(500);
+    let mut socket = server.to("/").body_timeout(timeout).connect().unwrap();
+    socket.ping(LIMIT).unwrap();
+    // The program does something else, for longer than the server may need.
+    std::thread::sleep(timeout + SHORT);
+    goes_on.send(()).unwrap();
+    is_sent.recv().unwrap();
+    assert_eq!(socket.receive().unwrap(), "half and half");
+}

@@ -49,6 +49,10 @@ pub struct Peer {
     /// Bytes that it takes before it stops reading.
     pub room: usize,
     pub writes: usize,
+    /// Of the bytes that it took, those that its system has not acknowledged.
+    pub unacknowledged: usize,
+    /// How often that was asked.
+    pub asked: usize,
     /// It is gone, and writing to it fails like this.
     pub error: Option<io::ErrorKind>,
 }
@@ -70,6 +74,11 @@ impl Sink for Peer {
             taken += n;
         }
         Ok(taken)
+    }
+
+    fn unacknowledged(&mut self) -> usize {
+        self.asked += 1;
+        self.unacknowledged
     }
 }
 
@@ -121,7 +130,14 @@ impl<A: App> Rig<A> {
             app,
             round,
             kit: Kit::default(),
-            peer: Peer { got: Vec::new(), room: usize::MAX, writes: 0, error: None },
+            peer: Peer {
+                got: Vec::new(),
+                room: usize::MAX,
+                writes: 0,
+                unacknowledged: 0,
+                asked: 0,
+                error: None,
+            },
             conn: None,
             generation: 0,
             local: Arc::new(Local::Inet("127.0.0.1:8000".parse().unwrap())),

@@ -318,6 +318,10 @@ impl<'a> Outbox<'a> {
     /// its end.
     pub fn join(&mut self, group: &str) -> Result<(), SendError> {
         self.check_open("oneport.join")?;
+        let round = self.env.round;
+        if let Some(branch) = round.groups.branch(&round.mailbox) {
+            branch.expects(group);
+        }
         self.env.kit.effects.push(Effect::Join(group.into()));
         Ok(())
     }

@@ -6,6 +6,7 @@ mod response;
 
 use std::time::Duration;
 
+use super::pace::{self, Rule};
 use super::record::Cause;
 use super::{Connection, Phase, Role, Turn, budget, call};
 use crate::asgi::order;
@@ -22,8 +23,6 @@ use crate::http::sender::Request;
 /// What is left of a body after the response is complete is read and dropped up to this size;
 /// if more is to come the connection ends instead (bytes).
 const DRAIN_BODY: u64 = 64 * 1024;
-/// The least rate of a body counts after this time.
-const RATE_GRACE: Duration = Duration::from_secs(5);
 /// A file is read in pieces of this size.
 const FILE_PIECE: usize = 64 * 1024;
 
@@ -179,17 +178,11 @@ impl<H> HttpRole<H> {
 
     /// A piece of the body arrived: the next one is due in time, and the rate must be kept.
     fn body_progress(&mut self, turn: &Turn<'_>) {
-        let config = &turn.env.round.config;
-        let next = turn.env.round.now + config.body_timeout;
-        let by_rate = self
-            .receiver
-            .received()
-            .saturating_mul(1000)
-            .checked_div(config.min_body_rate)
-            .map(|millis| self.body_began + RATE_GRACE.max(Duration::from_millis(millis)));
-        self.due = match by_rate {
-            Some(by_rate) if by_rate < next => Due::Body(by_rate, Error::BodyTooSlow),
-            _ => Due::Body(next, Error::BodyTimeout),
+        let (now, config) = (turn.env.round.now, &turn.env.round.config);
+        let bytes = self.receiver.received();
+        self.due = match pace::due(now, self.body_began, bytes, config) {
+            (at, Rule::Rate) => Due::Body(at, Error::BodyTooSlow),
+            (at, Rule::Silence) => Due::Body(at, Error::BodyTimeout),
         };
     }
 }

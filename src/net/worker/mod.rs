@@ -189,6 +189,10 @@ impl<S: Stream> Sink for SocketSink<'_, S> {
         Ok(0)
     }
 
+    fn unacknowledged(&mut self) -> usize {
+        self.stream.unacknowledged()
+    }
+
     #[inline(always)]
     fn offer_one(&mut self, part: &[u8]) -> io::Result<usize> {
         while *self.writable {

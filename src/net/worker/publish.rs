@@ -81,15 +81,19 @@ impl<W: World, A: App> Worker<W, A> {
 
     /// A pass for all publications that wait.
     fn begin_pass(&mut self) -> Option<Pass> {
-        if self.publications.is_empty() {
+        // Joins and publications of earlier callbacks come first.
+        if self.publications.is_empty() || !self.effects.is_empty() {
             return None;
         }
         let parcels: Vec<Parcel> = std::mem::take(&mut self.publications).into();
         let mut by_group: HashMap<GroupId, Vec<u32>> = HashMap::new();
         for (index, parcel) in parcels.iter().enumerate() {
-            // Without a group all its members have left.
-            if let Some(group) = self.table.group(parcel.publication().group()) {
+            let name = parcel.publication().group();
+            if let Some(group) = self.table.group(name) {
                 by_group.entry(group).or_default().push(index as u32);
+            } else if let Some(branch) = &self.branch {
+                // All its members have left, or one was expected whose callback failed.
+                branch.vanished(name);
             }
         }
         let mut groups = by_group.keys();

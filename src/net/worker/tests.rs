@@ -331,3 +331,20 @@ fn an_event_of_a_connection_that_is_gone_reaches_no_stranger() {
     assert_eq!(second.0.borrow().from_us, HELLO);
     assert_eq!(second.0.borrow().key.map(|key| (key.slot, key.generation)), Some((0, 1)));
 }
+
+#[test]
+fn the_sink_of_a_socket_knows_what_was_not_acknowledged() {
+    use crate::bytes::output::Sink;
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port can be had");
+    let address = listener.local_addr().expect("it is bound");
+    let mut stream = mio::net::TcpStream::connect(address).expect("somebody listens");
+    let (_peer, _) = listener.accept().expect("it connects");
+    let ends = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+    let mut writable = true;
+    let mut sink = super::SocketSink { stream: &mut stream, writable: &mut writable };
+    // Nobody reads: the system of the other end takes some of it and no more.
+    while sink.offer_one(&[0; 65536]).expect("it is connected") > 0 {}
+    let asked = crate::net::unacknowledged(Ok(ends.0), Ok(ends.1));
+    assert_eq!(sink.unacknowledged() > 0, asked > 0);
+}
