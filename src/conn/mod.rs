@@ -19,6 +19,7 @@
 pub(crate) mod call;
 mod client;
 mod http;
+mod linger;
 mod questions;
 pub mod record;
 pub mod trace;
@@ -29,7 +30,6 @@ use core::net::SocketAddr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::asgi::env::Env;
 use crate::asgi::groups::Publication;
@@ -46,6 +46,7 @@ use crate::ws::receiver::Target;
 
 use call::Failure;
 use http::{Exchange, HttpRole};
+use linger::{Linger, Lingering};
 use record::{Cause, Deadline, Record};
 use trace::{Observer, Trace};
 pub use turn::Loan;
@@ -65,10 +66,6 @@ const _: () = assert!(ROOM <= SCRATCH);
 /// Where a large message is expected, so much is read at first; the rest is read to where it belongs
 /// (bytes).
 const FIRST_READ: usize = 16 * 1024;
-/// How long a refused peer is listened to, so that our answer is not lost with a reset.
-const LINGER: Duration = Duration::from_secs(2);
-/// Bytes of a refused peer that are read and dropped.
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Do bytes come through TLS? Not at any port of this server: who wants TLS has a proxy in front
 /// that ends it.
@@ -118,8 +115,8 @@ impl Addresses {
 enum Phase {
     /// Serving.
     Active,
-    /// What is queued is written, then it ends; with `linger` the peer is listened to a while.
-    Closing { linger: bool },
+    /// What is queued is written, then it ends, and the peer may be listened to for a while.
+    Closing { linger: Linger },
     /// The writing side is shut; what comes is dropped until the peer ends or the time is over.
     Lingering,
     /// Over: to be removed.
@@ -131,12 +128,6 @@ struct WriteBlocked {
     since: Moment,
     /// How many bytes had left then.
     written: u64,
-}
-
-/// How long a refused peer is still listened to, and how much of what it says.
-struct Lingering {
-    until: Moment,
-    left: usize,
 }
 
 /// Which protocol a connection speaks.
@@ -223,8 +214,8 @@ impl<H: Handler> Connection<H> {
         A: App<Handler = H>,
     {
         self.received += bytes.len() as u64;
-        if !self.count_lingering(bytes.len()) {
-            return;
+        if self.phase != Phase::Active {
+            return self.drop_bytes(bytes, turn);
         }
         if self.input.is_empty() {
             self.use_or_keep(app, bytes, turn);
@@ -381,7 +372,7 @@ impl<H: Handler> Connection<H> {
     pub fn time<A: App<Handler = H>>(&mut self, app: &A, turn: &mut Turn<'_>) {
         let now = turn.env.round.now;
         if self.phase == Phase::Lingering {
-            if self.lingering.as_ref().is_none_or(|linger| now >= linger.until) {
+            if self.lingering.as_ref().is_none_or(|linger| now >= linger.until()) {
                 self.phase = Phase::Ended;
             }
             return;
@@ -420,10 +411,11 @@ impl<H: Handler> Connection<H> {
             // Both Closes were exchanged: nobody is owed anything for which a drain would wait.
             match self.phase {
                 Phase::Lingering => self.phase = Phase::Ended,
-                Phase::Closing { .. } => self.phase = Phase::Closing { linger: false },
+                Phase::Closing { .. } => self.phase = Phase::Closing { linger: Linger::No },
                 Phase::Active | Phase::Ended => {}
             }
         }
+        self.stop_lingering();
         if self.draining || self.phase != Phase::Active {
             return;
         }
@@ -496,6 +488,7 @@ impl<H: Handler> Connection<H> {
         } else {
             // Nothing more is read as a request or frame.
             self.stalled = false;
+            self.drop_bytes(&mut bytes[used..], turn);
             bytes.len()
         }
     }
@@ -506,27 +499,12 @@ impl<H: Handler> Connection<H> {
         self.input.restore(bytes, start + used, &mut turn.env.kit.pool);
     }
 
-    /// In lingering, counts bytes that are dropped; false if the connection serves no more.
-    fn count_lingering(&mut self, n: usize) -> bool {
-        if self.phase == Phase::Active {
-            return true;
-        }
-        if self.phase == Phase::Lingering {
-            let linger = self.lingering.as_mut();
-            match linger.and_then(|l| l.left.checked_sub(n).map(|rest| l.left = rest)) {
-                Some(()) => {}
-                None => self.phase = Phase::Ended,
-            }
-        }
-        false
-    }
-
     /// The peer's FIN, with all it sent before used up.
     fn peer_ended(&mut self, turn: &mut Turn<'_>) {
         match (&self.role, self.phase) {
             (_, Phase::Ended) => {}
             (_, Phase::Lingering) => self.phase = Phase::Ended,
-            (_, Phase::Closing { .. }) => self.phase = Phase::Closing { linger: false },
+            (_, Phase::Closing { .. }) => self.phase = Phase::Closing { linger: Linger::No },
             (Role::Http(_), Phase::Active) => self.http_peer_ended(turn),
             (Role::WebSocket(_), Phase::Active) => self.websocket_peer_ended(turn),
         }
@@ -612,6 +590,10 @@ impl<H: Handler> Connection<H> {
     /// Writes what is queued, then ends; with `linger` a peer that still sends is listened to,
     /// so that our last words are not lost with a reset (RFC 9112 §9.6).
     fn close(&mut self, cause: Cause, linger: bool) {
+        self.close_and(cause, if linger { Linger::Short } else { Linger::No });
+    }
+
+    fn close_and(&mut self, cause: Cause, linger: Linger) {
         self.set_cause(cause);
         if self.phase == Phase::Active {
             self.phase = Phase::Closing { linger };

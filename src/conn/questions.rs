@@ -1,5 +1,6 @@
 //! What a worker asks of a connection; nothing here changes anything.
 
+use super::linger::Linger;
 use super::{Connection, Phase, READ_AHEAD, Role};
 use crate::asgi::{Config, Handler};
 use crate::bytes::moment::Moment;
@@ -52,7 +53,8 @@ impl<H: Handler> Connection<H> {
                 self.takes_input(config)
                     || (self.reads_ahead(config) && self.input.len() < READ_AHEAD)
             }
-            Phase::Closing { .. } => false,
+            // The peer may read our answer only when it has sent its body.
+            Phase::Closing { linger } => linger == Linger::Body,
             Phase::Lingering => true,
             Phase::Ended => false,
         }
@@ -84,7 +86,7 @@ impl<H: Handler> Connection<H> {
 
     fn any_deadline(&self, config: &Config) -> Option<Moment> {
         if let (Phase::Lingering, Some(linger)) = (self.phase, &self.lingering) {
-            return Some(linger.until);
+            return Some(linger.until());
         }
         let write = self.write_blocked.as_ref().map(|blocked| blocked.since + config.write_timeout);
         let role = match &self.role {

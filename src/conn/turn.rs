@@ -3,7 +3,7 @@
 
 use super::http::Exchange;
 use super::record::Cause;
-use super::{Connection, LINGER, LINGER_BYTES, Lingering, Phase, Role, Turn, WriteBlocked};
+use super::{Connection, Phase, Role, Turn, WriteBlocked};
 use crate::asgi::{App, Config, Event, Handler};
 use crate::bytes::moment::Moment;
 
@@ -117,14 +117,7 @@ impl<H: Handler> Connection<H> {
         if let Phase::Closing { linger } = self.phase
             && self.output.is_empty()
         {
-            self.phase = if linger && !self.eof {
-                let until = turn.env.round.now + LINGER;
-                // [6455-7.1.1-1]
-                self.lingering = Some(Box::new(Lingering { until, left: LINGER_BYTES }));
-                Phase::Lingering
-            } else {
-                Phase::Ended
-            };
+            self.begin_lingering(linger, turn);
         }
     }
 

@@ -10,6 +10,7 @@ mod deadlines;
 mod deflate;
 #[cfg(feature = "deflate")]
 mod deflate_clauses;
+mod endings;
 mod handles;
 mod http;
 mod websocket;

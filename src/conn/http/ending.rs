@@ -5,6 +5,7 @@ use crate::asgi::order;
 use crate::asgi::outbox::Side;
 use crate::asgi::{Event, Handler};
 use crate::conn::call;
+use crate::conn::linger::Linger;
 use crate::conn::record::{Cause, Deadline};
 use crate::conn::trace::Trace;
 use crate::conn::{Connection, Role, Turn};
@@ -71,7 +72,7 @@ impl<H: Handler> Connection<H> {
             role.step(Step::Close);
             role.due = Due::Nothing;
         }
-        self.close(cause, true);
+        self.close_http(cause, true);
     }
 
     /// The response cannot be completed: what was encoded is sent, then the connection ends
@@ -84,7 +85,18 @@ impl<H: Handler> Connection<H> {
             role.step(Step::Close);
             role.due = Due::Nothing;
         }
-        self.close(cause, false);
+        self.close_http(cause, false);
+    }
+
+    /// Writes what is queued, then ends; with `linger` a peer that still sends is listened to for a
+    /// while, and anyway if it sends the body of a request (RFC 9112 §9.6).
+    pub(super) fn close_http(&mut self, cause: Cause, linger: bool) {
+        let sends_body = self.http().is_some_and(|role| role.has_body_left());
+        // [9112-9.6-5]
+        match sends_body && !self.draining {
+            true => self.close_and(cause, Linger::Body),
+            false => self.close(cause, linger),
+        }
     }
 
     /// The scope ends before its response is complete: tells the handler, drops it.

@@ -18,8 +18,9 @@ use crate::http::head::{self, Head};
 use crate::http::receiver::{HeadStep, Receiver};
 use crate::http::sender::Request;
 
-/// What is left of a body after the response is complete is read and dropped up to this size;
-/// if more is to come the connection ends instead (bytes).
+/// So much of a body may be left when a response begins that is complete at once; it is read and
+/// dropped then. With more to come, or nobody knows how much, the response ends the connection and
+/// says so (bytes).
 const DRAIN_BODY: u64 = 64 * 1024;
 /// The least rate of a body counts after this time.
 const RATE_GRACE: Duration = Duration::from_secs(5);
@@ -48,8 +49,6 @@ pub(super) struct HttpRole<H> {
     due: Due,
     /// When the body began, and by when its rate must have been kept.
     body_began: Moment,
-    /// Bytes of the body that were dropped after the response was complete.
-    drained: u32,
     /// The request is a HEAD: no answer to it has a body, not even a refusal.
     is_head: bool,
 }
@@ -81,7 +80,6 @@ impl<H> HttpRole<H> {
             exchange: None,
             due: Due::Head(first_head_due),
             body_began: first_head_due,
-            drained: 0,
             is_head: false,
         }
     }
@@ -125,8 +123,22 @@ impl<H> HttpRole<H> {
         }
     }
 
+    /// The side, for who is about to send.
     pub(super) fn side_mut(&mut self) -> Option<&mut HttpSide> {
-        self.exchange.as_mut().map(|exchange| &mut exchange.side)
+        let exchange = self.exchange.as_mut()?;
+        exchange.side.set_unread(is_unread(&self.receiver));
+        Some(&mut exchange.side)
+    }
+
+    /// Is more of the body to come, also if nobody knows how much?
+    fn has_body_left(&self) -> bool {
+        self.receiver.body_left() != Some(0)
+    }
+
+    /// The connection serves no more: drops bytes that may belong to a body. Tells whether it ended
+    /// with them.
+    pub(super) fn skip_body(&mut self, bytes: &mut [u8]) -> bool {
+        self.has_body_left() && self.receiver.skip(bytes)
     }
 
     /// Is an answer due that the application has not begun?
@@ -172,6 +184,13 @@ impl<H> HttpRole<H> {
             _ => Due::Body(next, Error::BodyTimeout),
         };
     }
+}
+
+/// Is more of the body still to come than anybody reads after the response? Where a chunked body
+/// ends is not known before its end.
+#[inline]
+fn is_unread(receiver: &Receiver) -> bool {
+    receiver.body_left().is_none_or(|left| left > DRAIN_BODY)
 }
 
 #[cold]
@@ -287,7 +306,8 @@ impl<H: Handler> Connection<H> {
         piece.consumed
     }
 
-    /// The response is complete; takes what is left of the body and drops it.
+    /// The response is complete, and did not say that it is the last one; takes what is left of the
+    /// body, within its limits and deadlines, and drops it.
     #[inline(never)]
     fn drain_body(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
         if !self.may_proceed(1, turn) {
@@ -295,17 +315,13 @@ impl<H: Handler> Connection<H> {
         }
         let Role::Http(role) = &mut self.role else { return 0 };
         let Ok(piece) = role.receiver.body(bytes, turn.env.round.config.max_body) else {
-            self.close(Cause::BodyUnread, true);
+            self.close_http(Cause::BodyUnread, true);
             return bytes.len();
         };
-        // A read is far below 4 GiB, and so is what is dropped before the connection ends.
         // [9112-9.3-3]
-        role.drained = role.drained.saturating_add(piece.consumed as u32);
         if piece.end {
             role.step(Step::BodyComplete);
             role.due = Due::Idle(turn.env.round.now);
-        } else if u64::from(role.drained) > DRAIN_BODY {
-            self.close(Cause::BodyUnread, true);
         } else {
             role.body_progress(turn);
         }

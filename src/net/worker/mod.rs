@@ -10,6 +10,7 @@
 
 mod accept;
 mod lifespan;
+mod linger;
 mod publish;
 #[cfg(test)]
 mod tests;
@@ -181,6 +182,8 @@ pub(crate) struct Worker<W: World, A: App> {
     input: Scratch,
     loan: Loan<A::Handler>,
     run_again: VecDeque<Key>,
+    /// Who lingers for the body of a request.
+    lingerers: linger::Lingerers,
     /// Publications to be given to members, in order.
     publications: Vec<Parcel>,
     /// Connections may wait to be accepted.
@@ -234,6 +237,7 @@ impl<W: World, A: App> Worker<W, A> {
             input: Scratch::default(),
             loan: Loan::new(ANSWERS),
             run_again: VecDeque::new(),
+            lingerers: linger::Lingerers::default(),
             publications: Vec::new(),
             acceptable: true,
             accept_retry: None,
@@ -481,9 +485,11 @@ impl<W: World, A: App> Worker<W, A> {
         if entry.conn.is_ended() {
             return self.remove(key);
         }
+        let mut lingers = false;
         if entry.conn.is_lingering() && !entry.shut {
             entry.shut = true;
             entry.stream.shutdown_write();
+            lingers = entry.conn.lingers_for_body();
         }
         let config = &self.tools.round.config;
         self.timers.set(key, entry.conn.deadline(config), &mut entry.armed);
@@ -493,6 +499,9 @@ impl<W: World, A: App> Worker<W, A> {
             || (entry.ready.writable && entry.conn.wants_write());
         if again {
             self.run_later(key);
+        }
+        if lingers {
+            self.lingers(key);
         }
     }
 
@@ -523,6 +532,9 @@ impl<W: World, A: App> Worker<W, A> {
         let connections = &mut self.connections;
         self.timers.gone(|key| connections.get_mut(key).is_some());
         self.table.leave_all(key.slot);
+        if entry.shut {
+            self.lingerers.gone(key);
+        }
         self.stats.held(entry.held, 0);
         let Entry { mut stream, conn, mut ready, admitted, .. } = entry;
         let mut budget = 0;

@@ -1,0 +1,296 @@
+//! How requests and connections end: answers before the body, and what is read behind them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use oneport::{App, Config, Event, Handle, Handler, SendEvent, app, boxed};
+
+use crate::rig::Rig;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const TICK: Duration = Duration::from_millis(1);
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+type Handles = Arc<Mutex<Vec<Handle>>>;
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Answers at its first event, by path: who answers, and how.
+fn early(handles: &Handles) -> Rig<impl App + use<>> {
+    early_with(handles, Config::default())
+}
+
+fn early_with(handles: &Handles, config: Config) -> Rig<impl App + use<>> {
+    let handles = Arc::clone(handles);
+    let early = app(move |scope| -> Option<Box<dyn Handler>> {
+        let path = scope.path().to_string();
+        assert_ne!(path, "/panic", "asked to panic");
+        if path == "/none" {
+            return None;
+        }
+        let handles = Arc::clone(&handles);
+        Some(boxed(move |event, out| {
+            let Event::HttpRequest { more_body, .. } = event else { return Ok(()) };
+            let start = SendEvent::HttpResponseStart { status: 401, headers: &[], trailers: false };
+            match path.as_str() {
+                "/error" => return Err("asked to fail".into()),
+                "/handle" => {
+                    handles.lock().unwrap().push(out.handle());
+                    out.pause();
+                }
+                "/parts" => {
+                    out.send(start)?;
+                    out.send(SendEvent::HttpResponseBody { body: b"no", more_body: false })?;
+                }
+                "/stream" if more_body => {
+                    out.send(start)?;
+                    out.send(SendEvent::HttpResponseBody { body: b"n", more_body: true })?;
+                    out.send(SendEvent::HttpResponseBody { body: b"o", more_body: false })?;
+                }
+                "/later" if more_body => {}
+                _ => {
+                    out.respond(401, &[], b"no")?;
+                }
+            }
+            Ok(())
+        }))
+    });
+    Rig::with_config(early, config)
+}
+
+/// All ways to answer before a body, but for those whose head leaves before it is known.
+const EARLY: [&str; 6] = ["/none", "/panic", "/error", "/whole", "/parts", "/handle"];
+
+fn post(path: &str, framing: &str) -> Vec<u8> {
+    format!("POST {path} HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n").into_bytes()
+}
+
+/// The answer to this request, whoever gives it.
+fn answer(rig: &mut Rig<impl App>, handles: &Handles, request: &[u8]) -> String {
+    let mut sent = rig.answer(request);
+    if let Some(handle) = handles.lock().unwrap().pop() {
+        handle.respond(401, &[], b"no").unwrap();
+        drop(handle);
+        rig.mail();
+        sent.push_str(&rig.text());
+    }
+    sent
+}
+
+fn says_close(sent: &str) -> bool {
+    assert_eq!(sent.matches("HTTP/1.1 ").count(), 1, "{sent}");
+    sent.contains("\r\nconnection: close\r\n")
+}
+
+/// RFC 9110 §10.1.1: a client that gets an answer in the place of a 100 may or may not send the body
+/// still.
+// [9110-10.1.1-3] [9110-10.1.1-4]
+#[test]
+fn no_answer_in_the_place_of_a_100_keeps_the_connection() {
+    let smuggled = b"GET /smuggled HTTP/1.1\r\nX: GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    for path in EARLY {
+        for framing in ["Content-Length: 27", "Transfer-Encoding: chunked"] {
+            let handles = Handles::default();
+            let mut rig = early(&handles);
+            let request = post(path, &format!("{framing}\r\nExpect: 100-continue"));
+            let sent = answer(&mut rig, &handles, &request);
+            assert!(says_close(&sent), "{path}: {sent}");
+            assert!(rig.has_closed(), "{path}: the FIN is behind the answer");
+            assert_eq!(rig.answer(smuggled), "", "{path}: nothing more is a request");
+            assert_eq!(rig.answer(GET), "", "{path}");
+        }
+    }
+}
+
+/// RFC 9112 §9.6: the last response says that it is.
+// [9112-9.6-3]
+#[test]
+fn an_early_answer_to_a_long_upload_says_close_whoever_gives_it() {
+    for path in EARLY {
+        for framing in ["Content-Length: 65541", "Transfer-Encoding: chunked"] {
+            let handles = Handles::default();
+            let mut rig = early(&handles);
+            let begin = [post(path, framing), b"1\r\nx".to_vec()].concat();
+            let sent = answer(&mut rig, &handles, &begin);
+            assert!(says_close(&sent), "{path}, {framing}: {sent}");
+            assert!(rig.has_closed() && rig.is_open(), "{path}: it listens");
+        }
+    }
+}
+
+#[test]
+fn an_early_answer_before_a_short_upload_keeps_the_connection() {
+    let handles = Handles::default();
+    let mut rig = early(&handles);
+    for path in ["/none", "/whole", "/parts", "/handle"] {
+        let begin = [post(path, "Content-Length: 65536"), b"x".to_vec()].concat();
+        let sent = answer(&mut rig, &handles, &begin);
+        assert!(!says_close(&sent), "{path}: {sent}");
+        assert_eq!(rig.feed(&[b'x'; 65535]), 65535);
+        assert!(rig.answer(GET).contains("401"), "{path}: the next request is found");
+    }
+}
+
+/// The head left before anybody knew how the answer ends: it said that the connection persists, so it
+/// does.
+// [9112-9.3-3]
+#[test]
+fn an_answer_that_did_not_say_close_keeps_the_connection_whatever_is_left_of_the_body() {
+    let handles = Handles::default();
+    let mut rig = early(&handles);
+    for (framing, body) in [
+        ("Content-Length: 1000000", vec![b'x'; 1_000_000]),
+        ("Transfer-Encoding: chunked", chunks(1_000_000)),
+    ] {
+        rig.feed(&post("/stream", framing));
+        let sent = rig.answer(&body[..100]);
+        assert!(!says_close(&sent) && sent.ends_with("0\r\n\r\n"), "{sent}");
+        assert_eq!(rig.feed(&body[100..]), body.len() - 100);
+        assert!(rig.answer(GET).contains("401"), "{framing}");
+    }
+    // Within the limits of a body.
+    rig.feed(&post("/stream", "Transfer-Encoding: chunked"));
+    rig.answer(b"1\r\nx");
+    rig.feed(b"\r\n1000001\r\n");
+    assert!(rig.has_closed());
+}
+
+/// A chunked body of so many bytes.
+fn chunks(len: usize) -> Vec<u8> {
+    [format!("{len:x}\r\n").as_bytes(), &vec![b'x'; len], b"\r\n0\r\n\r\n"].concat()
+}
+
+// ---- behind the answer --------------------------------------------------------------------------
+
+/// A connection that was answered before this upload came.
+fn refused(framing: &str, config: Config) -> Rig<impl App + use<>> {
+    let mut rig = early_with(&Handles::default(), config);
+    let sent = rig.answer(&post("/none", framing));
+    assert!(says_close(&sent), "{sent}");
+    assert!(rig.conn().lingers_for_body(), "{framing}");
+    rig
+}
+
+fn limit(max_body: u64) -> Config {
+    let mut config = Config::default();
+    config.max_body = max_body;
+    config
+}
+
+// [9112-9.6-5]
+#[test]
+fn an_upload_is_read_to_its_end_behind_an_early_answer() {
+    let body = chunks(5_000_000);
+    for (framing, body) in
+        [("Content-Length: 5000000", &[b'x'; 5_000_000][..]), ("Transfer-Encoding: chunked", &body)]
+    {
+        let mut rig = refused(framing, Config::default());
+        for piece in body.chunks(100_000) {
+            assert!(rig.is_open(), "{framing}");
+            assert_eq!(rig.feed(piece), piece.len());
+        }
+        assert!(!rig.is_open(), "{framing}: the body is read");
+        assert_eq!(rig.record.unwrap().cause.name(), "body-unread");
+    }
+}
+
+#[test]
+fn what_comes_with_the_head_counts() {
+    let mut rig = early(&Handles::default());
+    let mut all = post("/none", "Content-Length: 70000");
+    all.extend_from_slice(&[b'x'; 69_999]);
+    assert!(says_close(&rig.answer(&all)));
+    assert!(rig.is_open());
+    rig.feed(b"x");
+    assert!(!rig.is_open());
+}
+
+#[test]
+fn an_upload_that_is_refused_by_the_server_is_read_to_its_end_too() {
+    for framing in
+        ["Content-Length: 5000000", "Content-Length: 5000000\r\nTransfer-Encoding: chunked"]
+    {
+        let mut rig = early_with(&Handles::default(), limit(1_000_000));
+        let sent = rig.answer(&post("/later", framing));
+        assert!(sent.starts_with("HTTP/1.1 4") && says_close(&sent), "{sent}");
+        assert_eq!(rig.feed(&vec![b'x'; 4_999_999]), 4_999_999);
+        assert!(rig.is_open(), "more than a mebibyte");
+        rig.eof();
+        assert!(!rig.is_open());
+    }
+    // In the middle of it.
+    let mut rig = early_with(&Handles::default(), limit(1_000_000));
+    rig.feed(&post("/later", "Transfer-Encoding: chunked"));
+    let sent = rig.answer(b"1\r\nx\r\nFFFFF\r\n");
+    assert!(sent.starts_with("HTTP/1.1 413 "), "{sent}");
+    assert!(rig.conn().lingers_for_body());
+}
+
+#[test]
+fn a_peer_that_sends_no_body_is_let_go() {
+    let mut rig = refused("Content-Length: 5000000", Config::default());
+    rig.advance(seconds(4));
+    rig.feed(&[b'x'; 10_000]);
+    rig.advance(seconds(5) - TICK);
+    assert!(rig.is_open());
+    rig.advance(TICK);
+    assert!(!rig.is_open(), "5 s without a byte");
+
+    // 240 bytes per second after the first five.
+    let mut rig = refused("Content-Length: 5000000", Config::default());
+    let mut lived = 0;
+    while rig.is_open() {
+        rig.feed(&[b'x'; 100]);
+        rig.advance(seconds(1));
+        lived += 1;
+    }
+    assert_eq!(lived, 5);
+
+    let mut rig = refused("Content-Length: 5000000", Config::default());
+    let mut lived = 0;
+    while rig.is_open() {
+        rig.feed(&[b'x'; 1000]);
+        rig.advance(seconds(1));
+        lived += 1;
+    }
+    assert_eq!(lived, 30, "30 s in all");
+
+    let mut rig = refused("Transfer-Encoding: chunked", Config::default());
+    rig.feed(&chunks(2_000_000)[..1_500_000]);
+    rig.shutdown();
+    assert!(!rig.is_open(), "the server drains");
+}
+
+#[test]
+fn who_sends_no_body_is_listened_to_for_two_seconds() {
+    let mut rig = Rig::new(app(|_| None::<Box<dyn Handler>>));
+    rig.turn(|conn, _, turn| conn.refuse_for_load(turn));
+    assert!(!rig.conn().lingers_for_body());
+    rig.advance(seconds(2) - TICK);
+    assert!(rig.is_open());
+    rig.advance(TICK);
+    assert!(!rig.is_open());
+}
+
+/// A client that reads its answer when it has sent its body: the answer does not wait for it.
+#[test]
+fn the_body_is_read_while_a_long_early_answer_waits_for_the_peer() {
+    let log = Log::default();
+    let told = Arc::clone(&log);
+    let mut rig = Rig::new(app(move |_| {
+        let told = Arc::clone(&told);
+        Some(boxed(move |event, out| {
+            told.lock().unwrap().push(event.name().to_string());
+            out.respond(401, &[], vec![b'x'; 500_000])?;
+            Ok(())
+        }))
+    }));
+    rig.peer.room = 1000;
+    rig.feed(&post("/", "Content-Length: 3000000"));
+    assert_eq!(rig.feed(&vec![b'x'; 3_000_000]), 3_000_000);
+    rig.drain(usize::MAX);
+    assert!(rig.text().ends_with('x') && rig.has_closed());
+    assert_eq!(*log.lock().unwrap(), ["http.request"]);
+}
