@@ -9,7 +9,7 @@ const LATER: [&str; 4] = ["--tls", "--uds", "--redis", "--access-log"];
 
 const HELP: &str = "usage: testbed [--host H] [--port P] [--workers N] [--max-connections N] \
 [--max-head BYTES] [--max-body BYTES] [--max-message BYTES] [--head-timeout S] [--idle-timeout S] \
-[--body-timeout S] [--min-body-rate BYTES] [--write-timeout S] [--ping-interval S] \
+[--body-timeout S] [--min-body-rate BYTES] [--half-close] [--write-timeout S] [--ping-interval S] \
 [--ping-timeout S] [--close-timeout S] [--drain-timeout S] [--deflate[=takeover]]";
 
 pub(crate) struct Flags {
@@ -17,6 +17,7 @@ pub(crate) struct Flags {
     port: u16,
     workers: usize,
     deflate: Option<Deflate>,
+    half_close: bool,
     max_connections: Option<usize>,
     max_head: Option<usize>,
     max_body: Option<u64>,
@@ -39,6 +40,7 @@ impl Default for Flags {
             port: 8000,
             workers: 1,
             deflate: None,
+            half_close: false,
             max_connections: None,
             max_head: None,
             max_body: None,
@@ -73,6 +75,10 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Flags, String>
         }
         if name == "--deflate" {
             flags.deflate = Some(deflate(inline.as_deref())?);
+            continue;
+        }
+        if name == "--half-close" && inline.is_none() {
+            flags.half_close = true;
             continue;
         }
         let mut value = || {
@@ -137,7 +143,7 @@ impl Flags {
 
     /// Each flag is a builder method of the same name.
     pub(crate) fn configure<A: App>(&self, mut server: Server<A>) -> Server<A> {
-        server = server.workers(self.workers);
+        server = server.workers(self.workers).half_close(self.half_close);
         #[cfg(feature = "deflate")]
         if let Some(deflate) = self.deflate {
             server = server.deflate(deflate);

@@ -41,6 +41,9 @@ pub struct Config {
     /// Bytes per second that a body must reach after its first 5 s; 0 switches it off. Default
     /// 240, as with Kestrel.
     pub min_body_rate: u64,
+    /// Is a FIN behind a request no disconnect? Then answers are completed after it that are deferred,
+    /// or begun and not finished; else only those that the handler has ended. Default no.
+    pub half_close: bool,
     /// In which a peer takes none of what we have for it. Default 30 s.
     pub write_timeout: Duration,
     /// Between two pings on an open WebSocket; zero switches them off. Default 20 s, as with
@@ -85,6 +88,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             min_body_rate: 240,
+            half_close: false,
             write_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(20),

@@ -110,11 +110,6 @@ impl Http {
             _ => OutOfOrder,
         }
     }
-
-    /// Has the response begun in a way that cannot be taken back?
-    pub const fn has_begun(self) -> bool {
-        matches!(self, Http::HeadSent | Http::Streaming | Http::AwaitTrailers)
-    }
 }
 
 impl HttpStep {

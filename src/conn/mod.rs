@@ -19,6 +19,7 @@
 pub(crate) mod call;
 mod client;
 mod http;
+mod left;
 mod linger;
 mod questions;
 pub mod record;
@@ -153,8 +154,10 @@ pub struct Connection<H> {
     /// Set where the pump stops for such a reason, cleared when it begins again;
     /// [`Connection::has_work`] asks whether the reason is gone.
     stalled: bool,
-    /// The peer will send nothing more.
+    /// The peer will send nothing more, and all that it sent was read.
     eof: bool,
+    /// The peer will send nothing more, says the poll.
+    left: bool,
     /// A `Drain` is to be told in the next run.
     drain_due: bool,
     /// The server is about to end: what has arrived is served, and the last answer says so.
@@ -172,6 +175,8 @@ pub struct Connection<H> {
     lingering: Option<Box<Lingering>>,
     /// Since when we do not read.
     unread_since: Option<Moment>,
+    /// Since when the application pauses although the peer has left.
+    left_since: Option<Moment>,
 }
 
 impl<H: Handler> Connection<H> {
@@ -193,6 +198,7 @@ impl<H: Handler> Connection<H> {
             ends: addresses,
             stalled: false,
             eof: false,
+            left: false,
             drain_due: false,
             last_call: false,
             draining: false,
@@ -202,6 +208,7 @@ impl<H: Handler> Connection<H> {
             write_blocked: None,
             lingering: None,
             unread_since: None,
+            left_since: None,
         }
     }
 
@@ -240,7 +247,9 @@ impl<H: Handler> Connection<H> {
     #[inline]
     pub fn read_target(&mut self, pool: &mut Pool) -> Option<Target<'_>> {
         match &mut self.role {
-            Role::WebSocket(role) if self.phase == Phase::Active && self.input.is_empty() => {
+            Role::WebSocket(role)
+                if self.phase == Phase::Active && self.input.is_empty() && !self.core.paused =>
+            {
                 role.receiver.read_target(pool)
             }
             _ => None,
@@ -250,6 +259,9 @@ impl<H: Handler> Connection<H> {
     /// How much of a scratch buffer of this size the next read should fill.
     #[inline]
     pub fn read_room(&mut self, size: usize) -> usize {
+        if self.reads_to_the_end() {
+            return READ_AHEAD.saturating_sub(self.input.len()).clamp(1, size);
+        }
         match &mut self.role {
             // What may have to wait for an answer is bounded; the bytes of a body do not wait.
             Role::Http(role) => role.body_left().saturating_add(ROOM).min(size),
@@ -300,13 +312,13 @@ impl<H: Handler> Connection<H> {
         } else {
             self.stalled = false;
         }
-        // The peer's end comes after what it sent before; but who leaves while an answer is due
-        // that nobody has begun does not wait for it.
-        let waits_for_app = match &self.role {
-            Role::Http(role) => role.waits_for_app(),
+        // The peer's end comes after what it sent before; but if that waits for an answer that the
+        // peer's end prevents, it is told at once.
+        let ends_first = match &self.role {
+            Role::Http(role) => role.waits_in_vain(&turn.env.round.config),
             Role::WebSocket(role) => role.side.order() == order::WebSocket::Connecting,
         };
-        if self.eof && (!self.stalled || waits_for_app) {
+        if self.eof && (!self.stalled || ends_first) {
             self.peer_ended(turn);
         }
     }
@@ -380,6 +392,9 @@ impl<H: Handler> Connection<H> {
         if self.core.timer.is_some_and(|due| now >= due) {
             self.core.timer = None;
             self.tell_scope(Event::Timer, turn);
+        }
+        if self.left_deadline(&turn.env.round.config).is_some_and(|due| now >= due) {
+            return self.left_for_good(turn);
         }
         if let Some(since) = self.write_blocked.as_ref().map(|blocked| blocked.since)
             && now >= since + turn.env.round.config.write_timeout

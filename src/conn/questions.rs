@@ -51,7 +51,8 @@ impl<H: Handler> Connection<H> {
                 // While the parser needs bytes it gets them, up to its own limits; the cap is
                 // for bytes that cannot be used yet.
                 self.takes_input(config)
-                    || (self.reads_ahead(config) && self.input.len() < READ_AHEAD)
+                    || ((self.reads_ahead(config) || self.reads_to_the_end())
+                        && self.input.len() < READ_AHEAD)
             }
             // The peer may read our answer only when it has sent its body.
             Phase::Closing { linger } => linger == Linger::Body,
@@ -77,6 +78,7 @@ impl<H: Handler> Connection<H> {
         if let (Role::Http(role), Phase::Active) = (&self.role, self.phase)
             && self.write_blocked.is_none()
             && self.unread_since.is_none()
+            && self.left_since.is_none()
             && self.core.timer.is_none()
         {
             return role.deadline(config);
@@ -95,7 +97,8 @@ impl<H: Handler> Connection<H> {
             Role::WebSocket(role) => role.deadline(self.unread_since.is_some()),
             Role::Http(_) => None,
         };
-        [write, role, self.core.timer].into_iter().flatten().min()
+        let left = self.left_since.and_then(|_| self.left_deadline(config));
+        [write, role, self.core.timer, left].into_iter().flatten().min()
     }
 
     /// Is it a WebSocket that is open?

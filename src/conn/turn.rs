@@ -106,6 +106,7 @@ impl<H: Handler> Connection<H> {
         if let Some(cell) = &self.core.cell {
             cell.set_queued(self.output.len());
         }
+        self.note_left(turn.env.round.now, &turn.env.round.config);
         self.note_reading(turn.env.round.now, &turn.env.round.config);
     }
 
@@ -166,7 +167,8 @@ impl<H: Handler> Connection<H> {
     /// Notes when we stop reading and moves the peer's deadlines when we begin again: what it
     /// could not send it is not late with.
     fn note_reading(&mut self, now: Moment, config: &Config) {
-        let reads = self.wants_read(config);
+        // To look for the peer's end only is not to read it.
+        let reads = self.wants_read(config) && !self.reads_to_the_end();
         match (reads, self.unread_since) {
             (false, None) => self.unread_since = Some(now),
             (true, Some(since)) => {

@@ -653,6 +653,41 @@ impl<H: Handler> Connection<H> {
         self.close(Cause::PeerVanished, false);
     }
 
+    /// The peer has left, and the application does not read what it sent before: is a Close in it?
+    /// Messages are told to nobody.
+    pub(super) fn websocket_left(&mut self, turn: &mut Turn<'_>) {
+        let limits = limits(&turn.env.round.config);
+        let (mut bytes, mut at) = self.input.take();
+        let mut close = None;
+        while let Role::WebSocket(role) = &mut self.role
+            && role.is_open()
+            && at < bytes.len()
+        {
+            let (rest, pool) = (&mut bytes[at..], &mut turn.env.kit.pool);
+            match role.receiver.next(rest, limits, pool) {
+                Ok((_, Incoming::Close(code, place))) => {
+                    close = Some((code, at + place.start..at + place.end));
+                    break;
+                }
+                Ok((0, _) | (_, Incoming::NeedData)) | Err(_) => break,
+                Ok((n, incoming)) => {
+                    at += n;
+                    if let Incoming::Message(arrived) = incoming {
+                        role.receiver.release(&arrived, pool);
+                    }
+                }
+            }
+        }
+        match close {
+            Some((code, place)) => {
+                let reason = std::str::from_utf8(&bytes[place]).unwrap_or_default();
+                self.received_close(code, reason, turn);
+            }
+            None => self.websocket_peer_ended(turn),
+        }
+        turn.env.kit.pool.give_back(bytes);
+    }
+
     /// The connection ends without the peer's Close: the handler is told the code that we sent,
     /// or 1006.
     pub(super) fn websocket_scope_lost(&mut self, turn: &mut Turn<'_>) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use oneport::{App, Config, Event, Handle, Handler, SendEvent, app, boxed};
 
-use crate::rig::Rig;
+use crate::rig::{Rig, frame, upgrade};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const TICK: Duration = Duration::from_millis(1);
@@ -293,4 +293,283 @@ fn the_body_is_read_while_a_long_early_answer_waits_for_the_peer() {
     rig.drain(usize::MAX);
     assert!(rig.text().ends_with('x') && rig.has_closed());
     assert_eq!(*log.lock().unwrap(), ["http.request"]);
+}
+
+// ---- the peer's FIN -----------------------------------------------------------------------------
+
+/// Answers by path, and notes what it is told.
+fn by_path(log: &Log, handles: &Handles, half_close: bool) -> Rig<impl App + use<>> {
+    let (log, handles) = (Arc::clone(log), Arc::clone(handles));
+    let mut config = Config::default();
+    config.half_close = half_close;
+    let app = app(move |scope| {
+        let path = scope.path().to_string();
+        let (log, handles) = (Arc::clone(&log), Arc::clone(&handles));
+        Some(boxed(move |event, out| {
+            let what = match &event {
+                Event::WebSocketDisconnect { code, reason } => {
+                    format!("disconnect {code} {reason}")
+                }
+                other => other.name().to_string(),
+            };
+            log.lock().unwrap().push(format!("{path} {what}"));
+            let start = SendEvent::HttpResponseStart { status: 200, headers: &[], trailers: false };
+            match event {
+                Event::HttpRequest { more_body: true, .. } | Event::WebSocketReceive(_) => {
+                    handles.lock().unwrap().push(out.handle());
+                    out.pause();
+                }
+                Event::WebSocketConnect => {
+                    out.accept()?;
+                    handles.lock().unwrap().push(out.handle());
+                    out.pause();
+                }
+                Event::HttpRequest { .. } => match path.as_str() {
+                    "/deferred" => handles.lock().unwrap().push(out.handle()),
+                    "/paused" => {
+                        handles.lock().unwrap().push(out.handle());
+                        out.pause();
+                    }
+                    "/begun" => {
+                        out.send(start)?;
+                        out.send(SendEvent::HttpResponseBody { body: b"begun", more_body: true })?;
+                        handles.lock().unwrap().push(out.handle());
+                    }
+                    "/file" => {
+                        out.send(start)?;
+                        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock").as_ref();
+                        out.send(SendEvent::HttpResponsePathsend { path })?;
+                    }
+                    "/long" => drop(out.respond(200, &[], vec![b'x'; 500_000])?),
+                    _ => drop(out.respond(200, &[], b"whole")?),
+                },
+                _ => {}
+            }
+            Ok(())
+        }))
+    });
+    Rig::with_config(app, config)
+}
+
+fn gets(paths: &[&str]) -> Vec<u8> {
+    let get = |path: &&str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    paths.iter().map(get).collect::<String>().into_bytes()
+}
+
+fn told(log: &Log) -> Vec<String> {
+    std::mem::take(&mut *log.lock().unwrap())
+}
+
+#[test]
+fn what_the_handler_has_ended_leaves_also_after_a_fin() {
+    let length = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock")).unwrap().len();
+    for (path, length) in [("/long", 500_000), ("/file", length)] {
+        for half_close in [false, true] {
+            let (log, handles) = (Log::default(), Handles::default());
+            let mut rig = by_path(&log, &handles, half_close);
+            rig.peer.room = 1000;
+            rig.feed(&gets(&[path, "/whole"]));
+            rig.eof();
+            assert!(rig.is_open(), "{path}");
+            rig.drain(usize::MAX);
+            let sent = rig.text();
+            assert!(sent.len() > length && sent.ends_with("\r\n\r\nwhole"), "{path}");
+            assert!(!rig.is_open());
+            assert_eq!(told(&log), [format!("{path} http.request"), "/whole http.request".into()]);
+        }
+        // The peer takes nothing.
+        let (log, handles) = (Log::default(), Handles::default());
+        let mut rig = by_path(&log, &handles, false);
+        rig.peer.room = 1000;
+        rig.feed(&gets(&[path]));
+        rig.eof();
+        rig.advance(seconds(30) - TICK);
+        assert!(rig.is_open());
+        rig.advance(TICK);
+        assert!(!rig.is_open(), "{path}: the write timeout holds");
+    }
+}
+
+/// In order, up to the first answer that is not complete when its callback returns.
+// [9112-9.5-3]
+#[test]
+fn requests_before_a_fin_are_served_up_to_the_first_that_is_not_answered_at_once() {
+    for unfinished in ["/deferred", "/begun", "/paused"] {
+        let (log, handles) = (Log::default(), Handles::default());
+        let mut rig = by_path(&log, &handles, false);
+        // The end comes behind them, or together with them.
+        rig.peer.room = 0;
+        rig.feed(&gets(&["/long", "/whole", "/whole", unfinished, "/whole"]));
+        rig.eof();
+        assert_eq!(told(&log), ["/long http.request"]);
+        rig.drain(usize::MAX);
+        let sent = rig.text();
+        assert_eq!(sent.matches("\r\nwhole").count(), 2, "{unfinished}: {sent}");
+        assert_eq!(
+            told(&log)[2..],
+            [format!("{unfinished} http.request"), format!("{unfinished} http.disconnect")],
+        );
+        assert!(!rig.is_open(), "{unfinished}");
+        assert_eq!(rig.record.unwrap().cause.name(), "peer-vanished");
+        assert!(!handles.lock().unwrap().pop().unwrap().is_alive());
+    }
+}
+
+#[test]
+fn half_closed_connections_are_served_to_the_end_where_that_is_asked_for() {
+    let (log, handles) = (Log::default(), Handles::default());
+    let mut rig = by_path(&log, &handles, true);
+    rig.feed(&gets(&["/deferred", "/begun", "/paused", "/whole"]));
+    rig.eof();
+    for n in 0..3 {
+        let handle = handles.lock().unwrap().pop().expect("the next one is asked");
+        if n == 1 {
+            handle.send(SendEvent::HttpResponseBody { body: b"", more_body: false }).unwrap();
+        } else {
+            handle.respond(200, &[], format!("late {n}")).unwrap();
+        }
+        drop(handle);
+        rig.mail();
+    }
+    let sent = rig.text();
+    assert_eq!(sent.matches("HTTP/1.1 200 OK").count(), 4, "{sent}");
+    assert!(sent.ends_with("\r\n\r\nwhole"), "{sent}");
+    assert!(!rig.is_open());
+    assert!(!told(&log).iter().any(|told| told.ends_with("disconnect")));
+    // Half a request is none.
+    rig.connect();
+    rig.feed(&post("/whole", "Content-Length: 10"));
+    rig.eof();
+    assert!(!rig.is_open());
+}
+
+// ---- the peer leaves while the application pauses -----------------------------------------------
+
+/// The poll says that the peer has ended, behind these bytes.
+fn leave(rig: &mut Rig<impl App>, bytes: &[u8]) -> usize {
+    assert_eq!(rig.feed(bytes), 0, "it is not read");
+    rig.turn(|conn, _, _| conn.peer_will_send_no_more());
+    let read = rig.feed(bytes);
+    if read == bytes.len() {
+        rig.eof();
+    }
+    read
+}
+
+fn paused_socket(log: &Log, handles: &Handles) -> Rig<impl App + use<>> {
+    let mut rig = by_path(log, handles, false);
+    rig.feed(&upgrade("/ws"));
+    assert_eq!(told(log), ["/ws websocket.connect"]);
+    rig
+}
+
+#[test]
+fn a_paused_websocket_whose_peer_left_ends_at_once_if_nothing_is_unread() {
+    let (log, handles) = (Log::default(), Handles::default());
+    let mut rig = paused_socket(&log, &handles);
+    leave(&mut rig, b"");
+    assert!(!rig.is_open());
+    assert_eq!(told(&log), ["/ws disconnect 1006 "]);
+    let mut rig = paused_socket(&log, &handles);
+    rig.turn(|conn, _, turn| conn.lost(std::io::ErrorKind::ConnectionReset, turn));
+    assert!(!rig.is_open());
+    assert_eq!(told(&log), ["/ws disconnect 1006 "]);
+}
+
+#[test]
+fn a_close_behind_unread_messages_is_found_and_told_after_two_seconds() {
+    let close = frame(0x88, b"\x0f\xa1bye");
+    let messages =
+        [frame(0x81, &[b'x'; 1000]), frame(0x89, b"ping"), frame(0x01, b"half")].concat();
+    for (bytes, end) in [
+        ([&messages[..], &close].concat(), "/ws disconnect 4001 bye"),
+        (close.clone(), "/ws disconnect 4001 bye"),
+        (messages.clone(), "/ws disconnect 1006 "),
+        ([&messages[..], &close[..close.len() - 1]].concat(), "/ws disconnect 1006 "),
+        (vec![0xff; 100], "/ws disconnect 1006 "),
+    ] {
+        let (log, handles) = (Log::default(), Handles::default());
+        let mut rig = paused_socket(&log, &handles);
+        assert_eq!(leave(&mut rig, &bytes), bytes.len());
+        rig.advance(seconds(2) - TICK);
+        assert!(rig.is_open() && told(&log).is_empty());
+        rig.advance(TICK);
+        assert_eq!(told(&log), [end]);
+        assert!(!rig.is_open());
+    }
+}
+
+#[test]
+fn what_is_read_ahead_of_a_peer_that_left_is_bounded() {
+    let (log, handles) = (Log::default(), Handles::default());
+    let mut rig = paused_socket(&log, &handles);
+    let read = leave(&mut rig, &vec![0x81; 10_000_000]);
+    assert_eq!(read, 64 * 1024);
+    rig.advance(seconds(2));
+    assert!(!rig.is_open());
+    assert_eq!(told(&log), ["/ws disconnect 1006 "]);
+}
+
+#[test]
+fn an_application_that_goes_on_in_time_loses_nothing() {
+    let (log, handles) = (Log::default(), Handles::default());
+    let mut rig = paused_socket(&log, &handles);
+    let messages = frame(0x81, b"one").repeat(3);
+    leave(&mut rig, &[messages, frame(0x88, b"\x0f\xa1")].concat());
+    // It pauses again behind each message: the time begins anew.
+    for _ in 0..3 {
+        rig.advance(seconds(1));
+        let handle = handles.lock().unwrap().pop().unwrap();
+        handle.resume();
+        rig.mail();
+        assert_eq!(told(&log), ["/ws websocket.receive"]);
+    }
+    rig.advance(seconds(2) - TICK);
+    assert!(told(&log).is_empty());
+    rig.advance(TICK);
+    assert_eq!(told(&log), ["/ws disconnect 4001 "]);
+}
+
+#[test]
+fn a_paused_upload_whose_client_left_ends_too() {
+    for (head, rest, at_once) in [
+        ("Content-Length: 100", &b""[..], true),
+        ("Content-Length: 100", &[b'x'; 98], false),
+        ("Content-Length: 100", &[b'x'; 99], false),
+        ("Transfer-Encoding: chunked", b"\r\n0\r\n\r\n", false),
+    ] {
+        let (log, handles) = (Log::default(), Handles::default());
+        let mut rig = by_path(&log, &handles, false);
+        let first: &[u8] = if head.starts_with('C') { b"x" } else { b"1\r\nx" };
+        rig.feed(&[&post("/upload", head), first].concat());
+        assert_eq!(told(&log), ["/upload http.request"]);
+        leave(&mut rig, rest);
+        assert_eq!(rig.is_open(), !at_once, "{head}");
+        if !at_once {
+            rig.advance(seconds(2) - TICK);
+            assert!(rig.is_open());
+            rig.advance(TICK);
+        }
+        assert_eq!(told(&log), ["/upload http.disconnect"]);
+        assert!(!rig.is_open());
+    }
+    // It goes on in time: the request is complete, and answered.
+    let (log, handles) = (Log::default(), Handles::default());
+    let mut rig = by_path(&log, &handles, false);
+    rig.feed(&[post("/upload", "Content-Length: 3"), b"x".to_vec()].concat());
+    leave(&mut rig, b"yz");
+    handles.lock().unwrap().pop().unwrap().resume();
+    rig.mail();
+    assert!(rig.text().ends_with("whole"));
+    assert!(!rig.is_open());
+}
+
+#[test]
+fn a_paused_scope_whose_request_is_complete_ends_at_once_whatever_is_behind_it() {
+    let (log, handles) = (Log::default(), Handles::default());
+    let mut rig = by_path(&log, &handles, false);
+    rig.feed(&gets(&["/paused"]));
+    leave(&mut rig, &gets(&["/whole"]));
+    assert!(!rig.is_open());
+    assert_eq!(told(&log), ["/paused http.request", "/paused http.disconnect"]);
 }

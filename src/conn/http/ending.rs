@@ -122,30 +122,24 @@ impl<H: Handler> Connection<H> {
     /// A FIN while this connection speaks HTTP.
     pub(in crate::conn) fn http_peer_ended(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
-        let begun = |e: &Exchange<H>| e.side.order().has_begun() || e.side.has_file();
-        let begun = role.exchange.as_deref().is_some_and(begun);
+        if role.outlives_peer(&turn.env.round.config) {
+            // It is the last answer.
+            if let Some(exchange) = &mut role.exchange {
+                exchange.side.do_not_persist();
+            }
+            return;
+        }
         match role.cycle {
             Cycle::Idle => self.close(Cause::PeerClosed, false),
             // RFC 9112 §8: an incomplete request. Whoever sent it does not listen for an answer.
             Cycle::Head => self.close(Cause::PeerVanished, false),
             // [9112-6.3-4] [9112-9.5-3]
-            Cycle::Exchange => {
-                self.http_scope_lost(turn);
-                self.close(Cause::PeerVanished, false);
-            }
-            // A client that shut its writing side may still read (a "half-close"): an answer
-            // that has begun is completed.
-            Cycle::Answering if begun => {}
-            // One that has not begun counts as unwanted.
-            Cycle::Answering => {
+            Cycle::Exchange | Cycle::Answering => {
                 self.http_scope_lost(turn);
                 self.close(Cause::PeerVanished, false);
             }
             Cycle::Draining => self.close(Cause::PeerVanished, false),
             Cycle::Closing | Cycle::Upgraded => {}
-        }
-        if begun && let Some(exchange) = self.http().and_then(|role| role.exchange.as_mut()) {
-            exchange.side.do_not_persist();
         }
     }
 

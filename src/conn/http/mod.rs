@@ -141,10 +141,18 @@ impl<H> HttpRole<H> {
         self.has_body_left() && self.receiver.skip(bytes)
     }
 
-    /// Is an answer due that the application has not begun?
-    pub(super) fn waits_for_app(&self) -> bool {
-        let begun = |e: &Exchange<H>| e.side.order() != order::Http::AwaitStart;
-        self.cycle == Cycle::Answering && !self.exchange.as_deref().is_some_and(begun)
+    /// May the scope still answer after the peer's FIN? What its handler ended is on its way.
+    /// Otherwise the request must be complete, and a FIN not count as leaving.
+    // [9112-9.5-3]
+    pub(super) fn outlives_peer(&self, config: &Config) -> bool {
+        let ended = |e: &Exchange<H>| e.side.order() == order::Http::Done;
+        self.exchange.as_deref().is_some_and(ended)
+            || (config.half_close && self.cycle == Cycle::Answering)
+    }
+
+    /// Is the request complete, and no answer allowed any more if the peer has left?
+    pub(super) fn waits_in_vain(&self, config: &Config) -> bool {
+        self.cycle == Cycle::Answering && !self.outlives_peer(config)
     }
 
     pub(super) fn has_file(&self) -> bool {

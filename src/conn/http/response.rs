@@ -203,6 +203,7 @@ impl<H: Handler> Connection<H> {
             let ending = self.draining || self.last_call;
             let cause = match ending {
                 true => Cause::Shutdown,
+                false if self.eof => Cause::PeerClosed,
                 // [9112-9.3-3]
                 false if unread => Cause::BodyUnread,
                 false => Cause::NotPersistent,

@@ -402,6 +402,9 @@ impl<W: World, A: App> Worker<W, A> {
         entry.queued = false;
         let Entry { stream, conn, ready, .. } = entry;
         ready.add(news);
+        if ready.read_closed {
+            conn.peer_will_send_no_more();
+        }
         conn.begin_turn(&mut self.loan);
         if ready.error {
             // A reset: what was queued can never leave.
