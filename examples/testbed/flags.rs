@@ -9,7 +9,7 @@ const LATER: [&str; 4] = ["--tls", "--uds", "--redis", "--access-log"];
 
 const HELP: &str = "usage: testbed [--host H] [--port P] [--workers N] [--max-connections N] \
 [--max-head BYTES] [--max-body BYTES] [--max-message BYTES] [--head-timeout S] [--idle-timeout S] \
-[--body-timeout S] [--min-body-rate BYTES] [--half-close] [--write-timeout S] [--ping-interval S] \
+[--body-timeout S] [--min-body-rate BYTES] [--response-timeout S] [--half-close] [--write-timeout S] [--ping-interval S] \
 [--ping-timeout S] [--close-timeout S] [--drain-timeout S] [--deflate[=takeover]]";
 
 pub(crate) struct Flags {
@@ -26,6 +26,7 @@ pub(crate) struct Flags {
     head_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
     body_timeout: Option<Duration>,
+    response_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     ping_interval: Option<Duration>,
     ping_timeout: Option<Duration>,
@@ -49,6 +50,7 @@ impl Default for Flags {
             head_timeout: None,
             idle_timeout: None,
             body_timeout: None,
+            response_timeout: None,
             write_timeout: None,
             ping_interval: None,
             ping_timeout: None,
@@ -96,6 +98,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Flags, String>
             "--head-timeout" => flags.head_timeout = Some(seconds(&name, &value()?)?),
             "--idle-timeout" => flags.idle_timeout = Some(seconds(&name, &value()?)?),
             "--body-timeout" => flags.body_timeout = Some(seconds(&name, &value()?)?),
+            "--response-timeout" => flags.response_timeout = Some(seconds(&name, &value()?)?),
             "--write-timeout" => flags.write_timeout = Some(seconds(&name, &value()?)?),
             "--ping-interval" => flags.ping_interval = Some(seconds(&name, &value()?)?),
             "--ping-timeout" => flags.ping_timeout = Some(seconds(&name, &value()?)?),
@@ -156,7 +159,7 @@ impl Flags {
             )*};
         }
         set!(max_connections max_head max_body max_message min_body_rate);
-        set!(head_timeout idle_timeout body_timeout write_timeout);
+        set!(head_timeout idle_timeout body_timeout response_timeout write_timeout);
         set!(ping_interval ping_timeout close_timeout drain_timeout);
         server
     }

@@ -50,8 +50,8 @@ impl<H: Handler> Connection<H> {
     /// When it ends if the application goes on pausing.
     pub(super) fn left_deadline(&self, config: &Config) -> Option<Moment> {
         match &self.role {
-            // It is waited for whoever shut its writing side.
-            Role::Http(_) if config.half_close => None,
+            // The application may go on with the rest of the request for as long as with an answer.
+            Role::Http(_) if config.half_close => config.answer_due(self.left_since?),
             _ => Some(self.left_since? + PATIENCE),
         }
     }

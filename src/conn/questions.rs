@@ -81,7 +81,7 @@ impl<H: Handler> Connection<H> {
             && self.left_since.is_none()
             && self.core.timer.is_none()
         {
-            return role.deadline(config);
+            return role.deadline(false, config);
         }
         self.any_deadline(config)
     }
@@ -93,9 +93,8 @@ impl<H: Handler> Connection<H> {
         let write = self.write_blocked.as_ref().map(|blocked| blocked.since + config.write_timeout);
         let role = match &self.role {
             _ if self.phase != Phase::Active => None,
-            Role::Http(role) if self.unread_since.is_none() => role.deadline(config),
+            Role::Http(role) => role.deadline(self.unread_since.is_some(), config),
             Role::WebSocket(role) => role.deadline(self.unread_since.is_some()),
-            Role::Http(_) => None,
         };
         let left = self.left_since.and_then(|_| self.left_deadline(config));
         [write, role, self.core.timer, left].into_iter().flatten().min()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::call::{self, Failure};
+use super::http::ending::NO_ANSWER;
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
 use super::{Connection, Phase, Role, Turn};
@@ -31,6 +32,8 @@ pub(super) struct WebSocketRole<H> {
     pub(super) side: WebSocketSide,
     pub(super) receiver: Receiver,
     heartbeat: Heartbeat,
+    /// When the application's answer to the handshake is due.
+    accept_due: Option<Moment>,
     /// When the peer's half of the closing handshake is due.
     close_due: Option<Moment>,
     /// The second in which control frames are counted, and how many came.
@@ -108,8 +111,9 @@ impl<H> WebSocketRole<H> {
         accept: Accept,
         offered: impl Iterator<Item = &'v [u8]>,
         compression: Option<Compression>,
-        now: Moment,
+        env: &Env<'_>,
     ) -> Self {
+        let now = env.round.now;
         let agreed = compression.map(|(agreed, _)| agreed);
         let deflater = compression.map(|(agreed, settings)| Deflater::new(agreed.server, settings));
         Self {
@@ -117,6 +121,7 @@ impl<H> WebSocketRole<H> {
             side: WebSocketSide::new(accept, offered, agreed, deflater),
             receiver: Receiver::of_server(agreed.map(|a| Box::new(Inflater::new(a.client)))),
             heartbeat: Heartbeat::default(),
+            accept_due: env.round.config.answer_due(now),
             close_due: None,
             control: (now, 0),
         }
@@ -136,6 +141,7 @@ impl<H> WebSocketRole<H> {
             side: WebSocketSide::of_client(keys, deflater),
             receiver: Receiver::of_client(agreed.map(|a| Box::new(Inflater::new(a.server)))),
             heartbeat: Heartbeat::begin(env.round.now, &env.round.config, env.round.random),
+            accept_due: None,
             close_due: None,
             control: (env.round.now, 0),
         }
@@ -155,6 +161,11 @@ impl<H> WebSocketRole<H> {
 
     pub(super) fn pings_answered(&self) -> u32 {
         self.heartbeat.answered
+    }
+
+    /// Does the handshake wait for the application's answer?
+    fn is_unanswered(&self) -> bool {
+        self.side.order() == order::WebSocket::Connecting
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -185,7 +196,8 @@ impl<H> WebSocketRole<H> {
             Beat::First(due) | Beat::Next(due) | Beat::Awaited(due) if !unread => Some(due),
             _ => None,
         };
-        [beat, self.close_due, self.side.context_deadline()].into_iter().flatten().min()
+        let accept = self.accept_due.filter(|_| self.is_unanswered());
+        [beat, accept, self.close_due, self.side.context_deadline()].into_iter().flatten().min()
     }
 
     /// We read again, after a pause that ends now.
@@ -708,6 +720,13 @@ impl<H: Handler> Connection<H> {
             && let Some(deflater) = role.side.deflater()
         {
             deflater.forget();
+        }
+        if role.accept_due.is_some_and(|due| now >= due) && role.is_unanswered() {
+            log::warn!("{NO_ANSWER}: response_timeout is {:?}", config.response_timeout);
+            let text = format!("{NO_ANSWER} (response_timeout, RFC 9110 §15.6.5)\n");
+            role.side.deny_by_server(504, text.as_bytes(), &mut self.output, &turn.env);
+            self.tell_disconnect(close::ABNORMAL, "", turn);
+            return self.close(Cause::DeadlinePassed(Deadline::Response), true);
         }
         if role.close_due.is_some_and(|due| now >= due) {
             self.set_cause(if self.draining {

@@ -148,6 +148,8 @@ impl<A: App> Server<A> {
         body_timeout: Duration;
         /// See [`Config::min_body_rate`].
         min_body_rate: u64;
+        /// See [`Config::response_timeout`].
+        response_timeout: Duration;
         /// See [`Config::half_close`].
         half_close: bool;
         /// See [`Config::write_timeout`].

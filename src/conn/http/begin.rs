@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::Exchange;
 use super::response::Ended;
-use super::{Due, Exchange};
 use crate::asgi::outbox::{HttpSide, Side};
 use crate::asgi::{App, Config, Event, Handler, HttpScope, Outbox, Scope, WebSocketScope};
 use crate::bytes::utf8;
@@ -219,7 +219,9 @@ impl<H: Handler> Connection<H> {
         exchange.side = side;
         exchange.request = request;
         exchange.expecting = framing.expect_continue;
-        role.due = Due::Nothing;
+        if whole {
+            role.await_answer(turn);
+        }
         // None is dropped here: the one before has ended, or this one would not be read.
         debug_assert!(role.exchange.is_none(), "one request at a time");
         std::mem::forget(role.exchange.replace(exchange));
@@ -328,7 +330,7 @@ impl<H: Handler> Connection<H> {
         let role = match call::guarded(|| app.call(&scope)) {
             Ok(Some(handler)) => {
                 let offered = headers.get_all("sec-websocket-protocol");
-                WebSocketRole::new(handler, accept, offered, compression, turn.env.round.now)
+                WebSocketRole::new(handler, accept, offered, compression, &turn.env)
             }
             // [6455-4.2.2-4]
             Ok(None) => return self.answer(404, &[], "not found\n", Cause::NotPersistent, turn),

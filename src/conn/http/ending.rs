@@ -14,6 +14,9 @@ use crate::http::sender::{self, Field, Request};
 use crate::http::{Error, Version};
 use crate::ws::handshake::Refusal;
 
+/// What is wrong after the response timeout.
+pub(in crate::conn) const NO_ANSWER: &str = "the application began no answer in time";
+
 impl<H: Handler> Connection<H> {
     /// There are more connections than allowed: a newcomer is told so at once.
     pub fn refuse_for_load(&mut self, turn: &mut Turn<'_>) {
@@ -145,12 +148,11 @@ impl<H: Handler> Connection<H> {
 
     /// A deadline of HTTP may have passed.
     pub(in crate::conn) fn http_time(&mut self, turn: &mut Turn<'_>) {
-        if self.unread_since.is_some() {
-            return;
-        }
-        let now = turn.env.round.now;
+        let (now, unread) = (turn.env.round.now, self.unread_since.is_some());
         let Some(role) = self.http() else { return };
         match role.due {
+            Due::Answer(at) if now >= at && role.awaits_head() => self.answer_late(turn),
+            _ if unread => {}
             Due::Idle(since) if now >= since + turn.env.round.config.idle_timeout => {
                 // [9112-9.5-2]
                 self.close(Cause::DeadlinePassed(Deadline::Idle), false)
@@ -173,6 +175,14 @@ impl<H: Handler> Connection<H> {
             }
             _ => {}
         }
+    }
+
+    /// The application has begun no answer in time.
+    #[cold]
+    fn answer_late(&mut self, turn: &mut Turn<'_>) {
+        log::warn!("{NO_ANSWER}: response_timeout is {:?}", turn.env.round.config.response_timeout);
+        let text = format!("{NO_ANSWER} (response_timeout, RFC 9110 §15.6.5)\n");
+        self.answer(504, &[], &text, Cause::DeadlinePassed(Deadline::Response), turn);
     }
 
     /// The server is ending.

@@ -1,7 +1,7 @@
 //! Drives HTTP scopes: one request after the other on one connection (RFC 9112 §9.3).
 
 mod begin;
-mod ending;
+pub(super) mod ending;
 mod response;
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ const RATE_GRACE: Duration = Duration::from_secs(5);
 /// A file is read in pieces of this size.
 const FILE_PIECE: usize = 64 * 1024;
 
-/// What the peer is expected to do next, and by when.
+/// What is expected next, and by when.
 #[derive(Debug, Clone, Copy)]
 enum Due {
     /// Begin a request, some time after this.
@@ -36,6 +36,8 @@ enum Due {
     Head(Moment),
     /// Send some byte of the body; the error tells which of two rules is the stricter one.
     Body(Moment, Error),
+    /// Nothing: the application's answer is due by this time.
+    Answer(Moment),
     /// Nothing.
     Nothing,
 }
@@ -106,20 +108,34 @@ impl<H> HttpRole<H> {
         usize::try_from(left).unwrap_or(usize::MAX)
     }
 
+    /// The next deadline; those of the peer stand still while it is not read.
     #[inline]
-    pub(super) fn deadline(&self, config: &Config) -> Option<Moment> {
+    pub(super) fn deadline(&self, unread: bool, config: &Config) -> Option<Moment> {
         match self.due {
+            Due::Answer(at) => self.awaits_head().then_some(at),
+            _ if unread => None,
             Due::Idle(since) => Some(since + config.idle_timeout),
             Due::Head(at) | Due::Body(at, _) => Some(at),
             Due::Nothing => None,
         }
     }
 
+    /// Has the application not begun its answer?
+    fn awaits_head(&self) -> bool {
+        self.exchange.as_deref().is_some_and(|e| e.side.order() == order::Http::AwaitStart)
+    }
+
+    /// The request is complete.
+    fn await_answer(&mut self, turn: &Turn<'_>) {
+        let due = turn.env.round.config.answer_due(turn.env.round.now);
+        self.due = due.map_or(Due::Nothing, Due::Answer);
+    }
+
     pub(super) fn shift_deadlines(&mut self, pause: Duration) {
         self.body_began += pause;
         match &mut self.due {
             Due::Idle(at) | Due::Head(at) | Due::Body(at, _) => *at += pause,
-            Due::Nothing => {}
+            Due::Answer(_) | Due::Nothing => {}
         }
     }
 
@@ -299,7 +315,7 @@ impl<H: Handler> Connection<H> {
         };
         if piece.end {
             role.step(Step::BodyComplete);
-            role.due = Due::Nothing;
+            role.await_answer(turn);
         } else {
             role.body_progress(turn);
         }
