@@ -61,6 +61,6 @@ pub use asgi::{
 pub use conn::record::{By, Cause, Record};
 #[doc(inline)]
 pub use http::Headers;
-pub use net::{Bound, Server, ServerError, Stats, Stopper};
+pub use net::{Bound, Hangup, Server, ServerError, Stats, Stopper};
 #[doc(inline)]
 pub use ws::extension::Deflate;

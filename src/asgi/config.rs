@@ -61,6 +61,9 @@ pub struct Config {
     pub close_timeout: Duration,
     /// Between the signal to end and the end, whatever peers do. Default 10 s.
     pub drain_timeout: Duration,
+    /// How long idle connections still answer requests that cross the end of the server, and WebSockets
+    /// wait for their Close; a part of `drain_timeout`. Default 250 ms.
+    pub shutdown_grace: Duration,
     /// The close code for WebSockets when the server shuts down. Default 1001.
     pub shutdown_code: u16,
     /// Above this many queued bytes an application is told [`Flow::Full`](super::Flow::Full)
@@ -109,6 +112,7 @@ impl Default for Config {
             ping_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(10),
+            shutdown_grace: Duration::from_millis(250),
             shutdown_code: crate::ws::close::GOING_AWAY,
             high_water: 64 * 1024,
             low_water: 16 * 1024,

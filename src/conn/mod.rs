@@ -414,13 +414,26 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// The server is about to end: requests that have arrived are still taken, and the last one of
-    /// them is answered with `Connection: close`. [`Connection::shutdown`] follows.
+    /// The server is about to end: requests that arrive in the grace are still taken, and the last
+    /// one of them is answered with `Connection: close`. [`Connection::tell_shutdown`] and, after
+    /// the grace, [`Connection::shutdown`] follow.
     pub fn last_call(&mut self) {
         self.last_call = true;
     }
 
-    /// The server is ending: requests in flight are answered, everything else ends.
+    /// Tells the scope that the server is ending, once.
+    pub fn tell_shutdown(&mut self, turn: &mut Turn<'_>) {
+        let has_scope = match &mut self.role {
+            Role::Http(role) => role.begin_shutdown(self.input.is_empty()),
+            Role::WebSocket(role) => role.has_scope(),
+        };
+        if self.phase == Phase::Active && has_scope && !self.core.told_shutdown {
+            self.core.told_shutdown = true;
+            self.tell_scope(Event::Shutdown, turn);
+        }
+    }
+
+    /// The grace is over: requests in flight are answered, everything else ends.
     pub fn shutdown(&mut self, turn: &mut Turn<'_>) {
         if self.is_closed_websocket() {
             // Both Closes were exchanged: nobody is owed anything for which a drain would wait.
@@ -431,6 +444,8 @@ impl<H: Handler> Connection<H> {
             }
         }
         self.stop_lingering();
+        // A scope that began in the grace.
+        self.tell_shutdown(turn);
         if self.draining || self.phase != Phase::Active {
             return;
         }

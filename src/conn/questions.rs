@@ -109,6 +109,20 @@ impl<H: Handler> Connection<H> {
         }
     }
 
+    /// Does it speak WebSocket?
+    pub fn is_websocket(&self) -> bool {
+        matches!(&self.role, Role::WebSocket(_))
+    }
+
+    /// Is there something that its peer was promised: an answer, the end of one, a Close?
+    pub fn is_unfinished(&self) -> bool {
+        let in_scope = match &self.role {
+            Role::Http(role) => role.has_exchange(),
+            Role::WebSocket(role) => role.has_handler(),
+        };
+        in_scope || !self.output.is_empty()
+    }
+
     /// Is it a WebSocket whose closing handshake is through?
     pub(super) fn is_closed_websocket(&self) -> bool {
         matches!(&self.role, Role::WebSocket(role) if role.side.closing() == Closing::Done)

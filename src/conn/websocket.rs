@@ -168,6 +168,17 @@ impl<H> WebSocketRole<H> {
         self.side.order() == order::WebSocket::Connecting
     }
 
+    /// Was its handler not told the end?
+    pub(super) fn has_handler(&self) -> bool {
+        self.handler.is_some()
+    }
+
+    /// Has it a scope that may still send?
+    pub(super) fn has_scope(&self) -> bool {
+        use order::WebSocket::{Connecting, Denying, Open};
+        self.handler.is_some() && matches!(self.side.order(), Connecting | Open | Denying)
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.side.order() == order::WebSocket::Open
     }

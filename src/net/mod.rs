@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Server::run
-//!    ├─ signals     SIGTERM, SIGINT -> mail
+//!    ├─ signals     SIGTERM, SIGINT, SIGHUP -> mail
 //!    └─ workers     one thread each, nothing shared but the application and the mailboxes
 //!         loop: wait -> commands -> sockets -> accept -> publications -> timers
 //! ```
@@ -22,4 +22,5 @@ mod world;
 
 pub use error::ServerError;
 pub use server::{Bound, Server, Stopper};
+pub use signals::Hangup;
 pub use stats::Stats;

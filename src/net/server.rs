@@ -8,7 +8,7 @@ use super::commands::{Mail, WorkerMailbox};
 use super::error::ServerError;
 use super::lifespan::Startup;
 use super::listener;
-use super::signals::SignalWatch;
+use super::signals::{Hangup, SignalWatch};
 use super::stats::Stats;
 use super::worker::{Common, OnClosed, Worker};
 use super::world::RealWorld;
@@ -36,6 +36,7 @@ pub struct Server<A> {
     config: Config,
     workers: usize,
     signals: bool,
+    hangup: Hangup,
     lifespan_required: bool,
     groups: Groups,
     stats: Stats,
@@ -61,6 +62,7 @@ impl<A: App> Server<A> {
             config: Config::default(),
             workers: 1,
             signals: true,
+            hangup: Hangup::Drain,
             lifespan_required: false,
             groups: Groups::default(),
             stats: Stats::default(),
@@ -75,11 +77,18 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// End on SIGTERM and SIGINT? Default yes; a program with signal handling of its own says
-    /// no and uses a [`Stopper`].
+    /// End on SIGTERM, SIGINT and (see [`Server::hangup`]) SIGHUP? Default yes; a program with signal
+    /// handling of its own says no and uses a [`Stopper`].
     #[must_use]
     pub fn signals(mut self, signals: bool) -> Self {
         self.signals = signals;
+        self
+    }
+
+    /// What a SIGHUP does. Default [`Hangup::Drain`].
+    #[must_use]
+    pub fn hangup(mut self, hangup: Hangup) -> Self {
+        self.hangup = hangup;
         self
     }
 
@@ -162,6 +171,8 @@ impl<A: App> Server<A> {
         close_timeout: Duration;
         /// See [`Config::drain_timeout`].
         drain_timeout: Duration;
+        /// See [`Config::shutdown_grace`].
+        shutdown_grace: Duration;
         /// See [`Config::shutdown_code`].
         shutdown_code: u16;
         /// See [`Config::date_field`].
@@ -272,7 +283,8 @@ impl<A: App> Bound<A> {
         stopper.connect(mailboxes);
         let _signals = match server.signals {
             true => Some(
-                SignalWatch::begin(stopper.clone()).map_err(failed("cannot listen for signals"))?,
+                SignalWatch::begin(stopper.clone(), server.hangup)
+                    .map_err(failed("cannot listen for signals"))?,
             ),
             false => None,
         };
@@ -300,6 +312,7 @@ impl<A: App> Bound<A> {
             on_ready();
         }
         serve(&mut first, parts, &common, &state, &stopper)?;
+        tell_what_was_cut(&common.stats, common.config.drain_timeout);
         match first.stop_lifespan().map_err(failed("the first worker failed"))? {
             Ok(()) => Ok(()),
             Err(message) => {
@@ -321,6 +334,17 @@ fn warn_of_few_descriptors() {
              raise the limit with `ulimit -n`"
         ),
         _ => {}
+    }
+}
+
+/// One line about the end.
+fn tell_what_was_cut(stats: &Stats, drain_timeout: Duration) {
+    match stats.cut_at_end() {
+        (0, 0) => log::info!("the server has ended; nothing was cut"),
+        (responses, websockets) => log::warn!(
+            "the server has ended; the drain timeout of {drain_timeout:?} cut HTTP responses: \
+             {responses}, WebSockets: {websockets}"
+        ),
     }
 }
 

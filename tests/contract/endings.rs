@@ -573,3 +573,155 @@ fn a_paused_scope_whose_request_is_complete_ends_at_once_whatever_is_behind_it()
     assert!(!rig.is_open());
     assert_eq!(told(&log), ["/paused http.request", "/paused http.disconnect"]);
 }
+
+// ---- the end of the server ----------------------------------------------------------------------
+
+/// As [`by_path`]; `/stream` ends when it is told to.
+fn streams(log: &Log) -> Rig<impl App + use<>> {
+    let log = Arc::clone(log);
+    Rig::new(app(move |scope| {
+        let (path, log) = (scope.path().to_string(), Arc::clone(&log));
+        Some(boxed(move |event, out| {
+            log.lock().unwrap().push(format!("{path} {}", event.name()));
+            let start = SendEvent::HttpResponseStart { status: 200, headers: &[], trailers: false };
+            match event {
+                Event::HttpRequest { more_body: false, .. } if path == "/stream" => {
+                    out.send(start)?;
+                    out.wake_after(seconds(1000));
+                }
+                Event::HttpRequest { more_body: false, .. } if path == "/deferred" => {
+                    out.wake_after(seconds(3));
+                }
+                Event::HttpRequest { more_body: false, .. } | Event::Timer => {
+                    out.respond(200, &[], b"whole")?;
+                }
+                Event::WebSocketConnect if path == "/ws" => {
+                    out.accept()?;
+                }
+                Event::WebSocketConnect => out.wake_after(seconds(1000)),
+                Event::Shutdown if path == "/stream" => {
+                    out.send(SendEvent::HttpResponseBody { body: b"end", more_body: false })?;
+                }
+                Event::Shutdown if path == "/ws" => {
+                    out.message("goodbye")?;
+                }
+                _ => {}
+            }
+            Ok(())
+        }))
+    }))
+}
+
+/// The first stage of an end: the scope is told.
+fn end_begins(rig: &mut Rig<impl App>) {
+    rig.last_call();
+    rig.tell_shutdown();
+}
+
+#[test]
+fn an_idle_connection_answers_what_crosses_and_ends_after_the_grace() {
+    let get = &gets(&["/whole"])[..];
+    let post = [post("/whole", "Transfer-Encoding: chunked"), b"1\r\nx\r\n0\r\n\r\n".to_vec()];
+    for request in [get, &post.concat()] {
+        let log = Log::default();
+        let mut rig = streams(&log);
+        rig.feed(get);
+        end_begins(&mut rig);
+        assert!(rig.is_open() && !rig.has_closed(), "it is idle");
+        assert!(!says_close(&rig.text()));
+        for byte in &request[..request.len() - 1] {
+            rig.feed(&[*byte]);
+        }
+        assert!(says_close(&rig.answer(&request[request.len() - 1..])));
+        assert!(rig.has_closed());
+        assert_eq!(told(&log).iter().filter(|told| told.ends_with("shutdown")).count(), 0);
+    }
+    let mut rig = streams(&Log::default());
+    rig.feed(get);
+    end_begins(&mut rig);
+    rig.shutdown();
+    assert!(!rig.is_open());
+}
+
+#[test]
+fn half_a_head_gets_no_byte() {
+    let mut rig = streams(&Log::default());
+    rig.feed(b"GET / HTTP/1.1\r\nHost: ");
+    end_begins(&mut rig);
+    assert!(rig.is_open(), "its rest may still come");
+    rig.shutdown();
+    assert!(!rig.is_open());
+    assert_eq!(rig.text(), "");
+}
+
+#[test]
+fn every_open_scope_is_told_once_also_one_that_began_in_the_grace() {
+    for (request, end) in [
+        (gets(&["/stream"]), "end\r\n0\r\n\r\n"),
+        (upgrade("/ws"), "\u{81}\u{7}goodbye"),
+        (upgrade("/late"), ""),
+        (gets(&["/deferred"]), ""),
+        (post("/upload", "Content-Length: 2\r\nExpect: 100-continue"), ""),
+    ] {
+        for began_in_the_grace in [false, true] {
+            let log = Log::default();
+            let mut rig = streams(&log);
+            if !began_in_the_grace {
+                rig.feed(&request);
+            }
+            end_begins(&mut rig);
+            if began_in_the_grace {
+                rig.feed(&request);
+            }
+            rig.shutdown();
+            let sent: String = rig.peer.got.iter().map(|byte| char::from(*byte)).collect();
+            assert!(sent.contains(end), "{sent:?}");
+            let told = told(&log);
+            let shutdowns = told.iter().filter(|told| told.ends_with("oneport.shutdown"));
+            assert_eq!(shutdowns.count(), 1, "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_scope_whose_answer_is_complete_is_told_nothing() {
+    let (log, handles) = (Log::default(), Handles::default());
+    let mut rig = by_path(&log, &handles, false);
+    rig.peer.room = 1000;
+    rig.feed(&gets(&["/file"]));
+    end_begins(&mut rig);
+    rig.shutdown();
+    rig.drain(usize::MAX);
+    assert!(rig.text().len() > 10_000 && rig.has_closed());
+    assert_eq!(told(&log), ["/file http.request"]);
+}
+
+#[test]
+fn a_deferred_answer_says_that_it_is_the_last_unless_another_request_waits() {
+    for (requests, closes) in
+        [(&["/deferred"][..], &[true][..]), (&["/deferred"; 2], &[false, true])]
+    {
+        let mut rig = streams(&Log::default());
+        rig.feed(&gets(requests));
+        end_begins(&mut rig);
+        for closes in closes {
+            rig.advance(seconds(3));
+            assert_eq!(says_close(&rig.text()), *closes, "{requests:?}");
+        }
+        assert!(rig.has_closed());
+    }
+}
+
+#[test]
+fn a_websocket_gets_its_close_after_the_grace() {
+    let log = Log::default();
+    let mut rig = streams(&log);
+    rig.feed(&upgrade("/ws"));
+    rig.peer.got.clear();
+    end_begins(&mut rig);
+    assert_eq!(rig.peer.got, b"\x81\x07goodbye");
+    rig.feed(&frame(0x81, b"still here"));
+    rig.shutdown();
+    assert_eq!(rig.peer.got[11..13], 1001u16.to_be_bytes());
+    assert_eq!(told(&log).last().unwrap(), "/ws websocket.receive");
+}

@@ -317,6 +317,10 @@ impl<A: App> Rig<A> {
         self.turn(|conn, _, _| conn.last_call());
     }
 
+    pub fn tell_shutdown(&mut self) {
+        self.turn(|conn, _, turn| conn.tell_shutdown(turn));
+    }
+
     pub fn shutdown(&mut self) {
         self.turn(|conn, _, turn| conn.shutdown(turn));
     }

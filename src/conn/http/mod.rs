@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::record::Cause;
 use super::{Connection, Phase, REQUEST_COST, Role, Turn};
-use crate::asgi::order;
+use crate::asgi::order::{self, Fin};
 use crate::asgi::outbox::HttpSide;
 use crate::asgi::{App, Config, Event, Handler};
 use crate::bytes::moment::Moment;
@@ -120,6 +120,11 @@ impl<H> HttpRole<H> {
         }
     }
 
+    /// Is a request being served?
+    pub(super) fn has_exchange(&self) -> bool {
+        self.exchange.is_some()
+    }
+
     /// Has the application not begun its answer?
     fn awaits_head(&self) -> bool {
         self.exchange.as_deref().is_some_and(|e| e.side.order() == order::Http::AwaitStart)
@@ -157,18 +162,30 @@ impl<H> HttpRole<H> {
         self.has_body_left() && self.receiver.skip(bytes)
     }
 
-    /// May the scope still answer after the peer's FIN? What its handler ended is on its way.
-    /// Otherwise the request must be complete, and a FIN not count as leaving.
-    // [9112-9.5-3]
+    /// May the scope still answer after the peer's FIN?
     pub(super) fn outlives_peer(&self, config: &Config) -> bool {
-        let ended = |e: &Exchange<H>| e.side.order() == order::Http::Done;
-        self.exchange.as_deref().is_some_and(ended)
-            || (config.half_close && self.cycle == Cycle::Answering)
+        let fin = match self.cycle {
+            Cycle::Answering if config.half_close => Fin::HalfClose,
+            Cycle::Answering => Fin::BehindRequest,
+            _ => Fin::InRequest,
+        };
+        self.exchange.as_deref().is_some_and(|e| e.side.order().outlives_fin(fin))
     }
 
     /// Is the request complete, and no answer allowed any more if the peer has left?
     pub(super) fn waits_in_vain(&self, config: &Config) -> bool {
         self.cycle == Cycle::Answering && !self.outlives_peer(config)
+    }
+
+    /// The server is ending, and nothing waits behind this request, or something does. Is there a
+    /// scope whose answer its handler has not ended?
+    pub(super) fn begin_shutdown(&mut self, nothing_waits: bool) -> bool {
+        let Some(exchange) = &mut self.exchange else { return false };
+        let order = exchange.side.order();
+        if self.cycle == Cycle::Answering && order == order::Http::AwaitStart && nothing_waits {
+            exchange.side.do_not_persist();
+        }
+        exchange.handler.is_some() && order != order::Http::Done
     }
 
     pub(super) fn has_file(&self) -> bool {
@@ -322,6 +339,9 @@ impl<H: Handler> Connection<H> {
         if let Some(exchange) = &mut role.exchange {
             // The client did not wait for the 100 after all.
             exchange.expecting = false;
+            if self.last_call && piece.end && piece.consumed == bytes.len() {
+                exchange.side.do_not_persist();
+            }
         }
         if piece.data > 0 || piece.end {
             let body = &bytes[..piece.data];

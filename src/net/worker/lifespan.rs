@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ending::Ending;
 use super::{LIFESPAN_TIMEOUT, NoSink, Worker};
 use crate::asgi::App;
 use crate::asgi::env::Env;
@@ -56,7 +57,9 @@ impl<W: World, A: App> Worker<W, A> {
             ready.sockets.clear();
             for mail in mails.drain(..) {
                 match mail {
-                    Mail::Shutdown if starting => self.ending = Some(self.tools.round.now),
+                    Mail::Shutdown if starting => {
+                        self.ending = Some(Ending::at_once(self.tools.round.now));
+                    }
                     Mail::Shutdown => {}
                     other => self.mail(other),
                 }

@@ -9,6 +9,7 @@
 //! whose bytes became usable without an event, goes on the run-again list.
 
 mod accept;
+mod ending;
 mod lifespan;
 mod linger;
 mod publish;
@@ -22,7 +23,6 @@ use std::time::Duration;
 
 use super::commands::{Mail, WorkerMailbox};
 use super::lifespan::{LIFESPAN_KEY, Lifespan};
-use super::listener::BACKLOG;
 use super::log_observer::LogObserver;
 use super::slab::{Key, Slab};
 use super::stats::Stats;
@@ -52,8 +52,6 @@ const AT_REST: Readiness =
     Readiness { readable: false, writable: true, read_closed: false, error: false };
 /// Connections accepted in one turn of the loop.
 const ACCEPTS: usize = 64;
-/// How often that is done at the end of the server: for as many as the system lets wait.
-const LAST_ACCEPTS: usize = BACKLOG as usize / ACCEPTS + 1;
 /// Reads of one connection in one turn of the loop.
 const READS: usize = 8;
 /// After the system ran out of descriptors: when to try again.
@@ -190,8 +188,8 @@ pub(crate) struct Worker<W: World, A: App> {
     acceptable: bool,
     /// When to try to accept again.
     accept_retry: Option<Moment>,
-    /// The server is ending; when everything ends, whatever peers do.
-    ending: Option<Moment>,
+    /// The server is ending.
+    ending: Option<ending::Ending>,
     /// The first worker of a server has its lifespan.
     lifespan: Option<Lifespan<A::Handler>>,
 }
@@ -269,30 +267,32 @@ impl<W: World, A: App> Worker<W, A> {
             }
             ready.sockets.clear();
             self.accept();
+            self.go_on_ending();
             self.publish();
             self.expire();
             self.with_lifespan(Lifespan::time);
         }
-        for key in self.connections.keys() {
-            self.remove(key);
-        }
+        self.cut_what_is_left();
         Ok(())
     }
 
     fn is_over(&self) -> bool {
-        let Some(deadline) = self.ending else { return false };
-        self.connections.len() == 0 || self.tools.round.now >= deadline
+        let Some(ending) = &self.ending else { return false };
+        let nobody = self.connections.len() == 0 && !ending.lets_in();
+        nobody || self.tools.round.now >= ending.deadline()
     }
 
     /// How long to wait: not at all while there is work that no event announces.
     fn timeout(&mut self) -> Option<Duration> {
         let accept_now = self.acceptable && self.accept_retry.is_none();
-        if accept_now || !self.run_again.is_empty() || !self.publications.is_empty() {
+        let ends = self.ending.as_ref().is_some_and(|ending| ending.goes_on());
+        if accept_now || ends || !self.run_again.is_empty() || !self.publications.is_empty() {
             return Some(Duration::ZERO);
         }
         let lifespan = self.lifespan.as_ref().and_then(Lifespan::deadline);
         let pool = self.tools.kit.pool.deadline();
-        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan, pool]
+        let ending = self.ending.as_ref().map(|ending| ending.next());
+        let next = [self.timers.next(), self.accept_retry, ending, lifespan, pool]
             .into_iter()
             .flatten()
             .min()?;
@@ -577,35 +577,6 @@ impl<W: World, A: App> Worker<W, A> {
                 let deadline = entry.conn.deadline(&self.tools.round.config);
                 self.timers.set(key, deadline, &mut entry.armed);
             }
-        }
-    }
-
-    /// Ends in order: accepts no more, answers what is in flight.
-    fn begin_ending(&mut self) {
-        if self.ending.is_some() {
-            return;
-        }
-        // Who waits was promised an answer by the system: take them in, then close the door.
-        self.acceptable = true;
-        for _ in 0..LAST_ACCEPTS {
-            if !self.acceptable || self.accept_retry.is_some() {
-                break;
-            }
-            self.accept();
-        }
-        self.world.stop_accepting();
-        self.acceptable = false;
-        self.accept_retry = None;
-        self.ending = Some(self.tools.round.now + self.tools.round.config.drain_timeout);
-        for key in self.connections.keys() {
-            // Bytes that arrived already are served before the end is told, also those whose
-            // event was not taken yet.
-            if let Some(entry) = self.connections.get_mut(key) {
-                entry.ready.readable = true;
-            }
-            self.enter(key, |conn, _| conn.last_call());
-            self.serve(key, Readiness::default());
-            self.enter(key, |conn, turn| conn.shutdown(turn));
         }
     }
 }
