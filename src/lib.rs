@@ -61,6 +61,6 @@ pub use asgi::{
 pub use conn::record::{By, Cause, Record};
 #[doc(inline)]
 pub use http::Headers;
-pub use net::{Bound, LogGuard, Server, ServerError, Stats, Stopper, log_in_background};
+pub use net::{Bound, Hangup, LogGuard, Server, ServerError, Stats, Stopper, log_in_background};
 #[doc(inline)]
 pub use ws::extension::Deflate;

@@ -5,7 +5,7 @@
 use std::fmt::{Debug, Write as _};
 
 use oneport::asgi::order::{
-    Http, HttpStep, Lifespan, LifespanStep, Verdict, WebSocket, WebSocketStep,
+    Fin, Http, HttpStep, Lifespan, LifespanStep, Verdict, WebSocket, WebSocketStep,
 };
 use oneport::http::cycle::{Cycle, Step};
 use oneport::ws::closing::{CloseEvent, Closing};
@@ -80,6 +80,15 @@ fn page() -> String {
         &Http::ALL,
         &HttpStep::ALL,
         |state, step| verdict(state.next(step)),
+    );
+    table(
+        &mut page,
+        "A response and the peer's FIN",
+        "`src/asgi/order.rs`: may the scope still answer? If not it is told `http.disconnect`. The end of the\n\
+         server (`Event::Shutdown`) changes no state; see [`EVENTS.md`](EVENTS.md#the-end-of-the-server).",
+        &Http::ALL,
+        &Fin::ALL,
+        |state, fin| if state.outlives_fin(fin) { "goes on" } else { "ends" }.to_string(),
     );
     table(
         &mut page,

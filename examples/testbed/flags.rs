@@ -9,7 +9,7 @@ const LATER: [&str; 4] = ["--tls", "--uds", "--redis", "--access-log"];
 
 const HELP: &str = "usage: testbed [--host H] [--port P] [--workers N] [--max-connections N] \
 [--max-head BYTES] [--max-body BYTES] [--max-message BYTES] [--head-timeout S] [--idle-timeout S] \
-[--body-timeout S] [--min-body-rate BYTES] [--write-timeout S] [--ping-interval S] \
+[--body-timeout S] [--min-body-rate BYTES] [--response-timeout S] [--half-close] [--write-timeout S] [--ping-interval S] \
 [--ping-timeout S] [--close-timeout S] [--drain-timeout S] [--deflate[=takeover]]";
 
 pub(crate) struct Flags {
@@ -17,6 +17,7 @@ pub(crate) struct Flags {
     port: u16,
     workers: usize,
     deflate: Option<Deflate>,
+    half_close: bool,
     max_connections: Option<usize>,
     max_head: Option<usize>,
     max_body: Option<u64>,
@@ -25,6 +26,7 @@ pub(crate) struct Flags {
     head_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
     body_timeout: Option<Duration>,
+    response_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     ping_interval: Option<Duration>,
     ping_timeout: Option<Duration>,
@@ -39,6 +41,7 @@ impl Default for Flags {
             port: 8000,
             workers: 1,
             deflate: None,
+            half_close: false,
             max_connections: None,
             max_head: None,
             max_body: None,
@@ -47,6 +50,7 @@ impl Default for Flags {
             head_timeout: None,
             idle_timeout: None,
             body_timeout: None,
+            response_timeout: None,
             write_timeout: None,
             ping_interval: None,
             ping_timeout: None,
@@ -75,6 +79,10 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Flags, String>
             flags.deflate = Some(deflate(inline.as_deref())?);
             continue;
         }
+        if name == "--half-close" && inline.is_none() {
+            flags.half_close = true;
+            continue;
+        }
         let mut value = || {
             inline.clone().or_else(|| args.next()).ok_or_else(|| format!("{name} needs a value"))
         };
@@ -90,6 +98,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Flags, String>
             "--head-timeout" => flags.head_timeout = Some(seconds(&name, &value()?)?),
             "--idle-timeout" => flags.idle_timeout = Some(seconds(&name, &value()?)?),
             "--body-timeout" => flags.body_timeout = Some(seconds(&name, &value()?)?),
+            "--response-timeout" => flags.response_timeout = Some(seconds(&name, &value()?)?),
             "--write-timeout" => flags.write_timeout = Some(seconds(&name, &value()?)?),
             "--ping-interval" => flags.ping_interval = Some(seconds(&name, &value()?)?),
             "--ping-timeout" => flags.ping_timeout = Some(seconds(&name, &value()?)?),
@@ -137,7 +146,7 @@ impl Flags {
 
     /// Each flag is a builder method of the same name.
     pub(crate) fn configure<A: App>(&self, mut server: Server<A>) -> Server<A> {
-        server = server.workers(self.workers);
+        server = server.workers(self.workers).half_close(self.half_close);
         #[cfg(feature = "deflate")]
         if let Some(deflate) = self.deflate {
             server = server.deflate(deflate);
@@ -150,7 +159,7 @@ impl Flags {
             )*};
         }
         set!(max_connections max_head max_body max_message min_body_rate);
-        set!(head_timeout idle_timeout body_timeout write_timeout);
+        set!(head_timeout idle_timeout body_timeout response_timeout write_timeout);
         set!(ping_interval ping_timeout close_timeout drain_timeout);
         server
     }

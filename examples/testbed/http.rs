@@ -166,6 +166,11 @@ impl Page {
                 return stream(left, *size, begun, out);
             }
             (Page::Events { left, next, ms }, Event::Timer) => return events(left, next, *ms, out),
+            // The next one comes from another server: the client asks again.
+            (Page::Events { left, next, ms }, Event::Shutdown) if *next > 1 => {
+                *left = 0;
+                return events(left, next, *ms, out);
+            }
             // The response has begun; now it goes wrong.
             (Page::Half { begun: true }, Event::Timer) => return Err("half an answer".into()),
             _ => {}

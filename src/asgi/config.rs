@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::bytes::moment::Moment;
 use crate::ws::extension::Deflate;
 
 /// Limits and deadlines of a server. [`Server`](crate::Server) has a builder method for each;
@@ -34,7 +35,9 @@ pub struct Config {
     pub max_control_frames: u32,
     /// For a whole head: from accept for the first one, later from its first byte. Default 10 s.
     pub head_timeout: Duration,
-    /// Between a response and the first byte of the next request. Default 60 s.
+    /// Between a response and the first byte of the next request. Default 75 s: proxies in front of
+    /// servers (nginx, AWS's load balancers) keep idle connections for 60 s, and whoever waits as long
+    /// as they do closes just as the next request comes.
     pub idle_timeout: Duration,
     /// Without any byte of a body, or of a WebSocket message of which a part has come; past it 408,
     /// or close code 1008. It stands still while the application pauses. Default 30 s.
@@ -44,6 +47,12 @@ pub struct Config {
     /// `ping_timeout`. 0 switches it off; then any byte shows a live peer. Default 240, as with
     /// Kestrel.
     pub min_body_rate: u64,
+    /// Is a FIN behind a request no disconnect? Then answers are completed after it that are deferred,
+    /// or begun and not finished; else only those that the handler has ended. Default no.
+    pub half_close: bool,
+    /// From a complete request to the head of its response, or from a handshake to its answer,
+    /// whatever the application waits for; past it 504. Zero switches it off. Default 60 s.
+    pub response_timeout: Duration,
     /// In which a peer takes none of what we have for it. Default 30 s.
     pub write_timeout: Duration,
     /// Between two pings on an open WebSocket; zero switches them off. Default 20 s, as with
@@ -59,6 +68,9 @@ pub struct Config {
     pub close_timeout: Duration,
     /// Between the signal to end and the end, whatever peers do. Default 10 s.
     pub drain_timeout: Duration,
+    /// How long idle connections still answer requests that cross the end of the server, and WebSockets
+    /// wait for their Close; a part of `drain_timeout`. Default 250 ms.
+    pub shutdown_grace: Duration,
     /// The close code for WebSockets when the server shuts down. Default 1001.
     pub shutdown_code: u16,
     /// Above this many queued bytes an application is told [`Flow::Full`](super::Flow::Full)
@@ -78,6 +90,14 @@ pub struct Config {
     pub date_field: bool,
 }
 
+impl Config {
+    /// When an answer is due to what is complete now.
+    #[inline]
+    pub(crate) fn answer_due(&self, now: Moment) -> Option<Moment> {
+        (!self.response_timeout.is_zero()).then(|| now + self.response_timeout)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -89,14 +109,17 @@ impl Default for Config {
             max_fragments: 128 * 1024,
             max_control_frames: 1000,
             head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             min_body_rate: 240,
+            response_timeout: Duration::from_secs(60),
+            half_close: false,
             write_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(10),
+            shutdown_grace: Duration::from_millis(250),
             shutdown_code: crate::ws::close::GOING_AWAY,
             high_water: 64 * 1024,
             low_water: 16 * 1024,

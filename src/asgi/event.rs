@@ -40,6 +40,9 @@ pub enum Event<'a> {
     Drain,
     /// Ours: the time of [`Outbox::wake_after`](super::Outbox::wake_after) is over.
     Timer,
+    /// Ours: the server is ending. Streams may end themselves, WebSockets say goodbye; whoever ignores
+    /// it goes on for as long as [`Config::drain_timeout`](super::Config::drain_timeout) allows.
+    Shutdown,
     /// Ours: a value that came through [`Handle::post`](super::Handle::post).
     Custom(Box<dyn Any + Send>),
 }
@@ -57,6 +60,7 @@ impl Event<'_> {
             Event::LifespanShutdown => "lifespan.shutdown",
             Event::Drain => "oneport.drain",
             Event::Timer => "oneport.timer",
+            Event::Shutdown => "oneport.shutdown",
             Event::Custom(_) => "oneport.custom",
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! Three small machines, one per kind of scope, each nothing but a table. They answer every
 //! event with a [`Verdict`]; the outbox obeys. `docs/STATE-MACHINES.md` is printed from them.
+//!
+//! What the server tells is no step, but for an end: [`Event::Shutdown`](super::Event::Shutdown), like a
+//! timer, leaves every state as it is.
 
 /// What becomes of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +44,22 @@ pub enum Http {
     Done,
     /// The peer left before that.
     PeerGone,
+}
+
+/// Where the peer's FIN stands, and what it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fin {
+    /// In the middle of the request.
+    InRequest,
+    /// Behind the request: the peer has left.
+    BehindRequest,
+    /// Behind the request, where that does not count as leaving.
+    HalfClose,
+}
+
+impl Fin {
+    /// All of them, for the table in `docs/STATE-MACHINES.md`.
+    pub const ALL: [Fin; 3] = [Fin::InRequest, Fin::BehindRequest, Fin::HalfClose];
 }
 
 /// What can happen to an HTTP response.
@@ -111,9 +130,16 @@ impl Http {
         }
     }
 
-    /// Has the response begun in a way that cannot be taken back?
-    pub const fn has_begun(self) -> bool {
-        matches!(self, Http::HeadSent | Http::Streaming | Http::AwaitTrailers)
+    /// May the scope still answer after the peer's FIN? What its handler has ended is on its way.
+    /// Otherwise its request must be complete, and a FIN not count as leaving
+    /// ([`Config::half_close`](super::Config::half_close)).
+    // [9112-9.5-3]
+    pub const fn outlives_fin(self, fin: Fin) -> bool {
+        match self {
+            Http::Done => true,
+            Http::PeerGone => false,
+            _ => matches!(fin, Fin::HalfClose),
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) mod call;
 mod client;
 mod heartbeat;
 mod http;
+mod left;
+mod linger;
 mod pace;
 mod questions;
 pub mod record;
@@ -33,7 +35,6 @@ use core::net::SocketAddr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::asgi::env::Env;
 use crate::asgi::groups::Publication;
@@ -51,6 +52,7 @@ use crate::ws::receiver::Target;
 use budget::{Budget, Clock};
 use call::Failure;
 use http::{Exchange, HttpRole};
+use linger::{Linger, Lingering};
 use record::{Cause, Deadline, Record};
 use trace::{Observer, Trace};
 pub use turn::Loan;
@@ -66,10 +68,6 @@ const _: () = assert!(ROOM <= SCRATCH);
 /// Where a large message is expected, so much is read at first; the rest is read to where it belongs
 /// (bytes).
 const FIRST_READ: usize = 16 * 1024;
-/// How long a refused peer is listened to, so that our answer is not lost with a reset.
-const LINGER: Duration = Duration::from_secs(2);
-/// Bytes of a refused peer that are read and dropped.
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Do bytes come through TLS? Not at any port of this server: who wants TLS has a proxy in front
 /// that ends it.
@@ -129,8 +127,8 @@ impl Addresses {
 enum Phase {
     /// Serving.
     Active,
-    /// What is queued is written, then it ends; with `linger` the peer is listened to a while.
-    Closing { linger: bool },
+    /// What is queued is written, then it ends, and the peer may be listened to for a while.
+    Closing { linger: Linger },
     /// The writing side is shut; what comes is dropped until the peer ends or the time is over.
     Lingering,
     /// Over: to be removed.
@@ -142,12 +140,6 @@ struct WriteBlocked {
     since: Moment,
     /// How many bytes had left then.
     written: u64,
-}
-
-/// How long a refused peer is still listened to, and how much of what it says.
-struct Lingering {
-    until: Moment,
-    left: usize,
 }
 
 /// Which protocol a connection speaks.
@@ -173,8 +165,10 @@ pub struct Connection<H> {
     /// Set where the pump stops for such a reason, cleared when it begins again;
     /// [`Connection::has_work`] asks whether the reason is gone.
     stalled: bool,
-    /// The peer will send nothing more.
+    /// The peer will send nothing more, and all that it sent was read.
     eof: bool,
+    /// The peer will send nothing more, says the poll.
+    left: bool,
     /// A `Drain` is to be told in the next run.
     drain_due: bool,
     /// The server is about to end: what has arrived is served, and the last answer says so.
@@ -192,6 +186,8 @@ pub struct Connection<H> {
     lingering: Option<Box<Lingering>>,
     /// Since when we do not read.
     unread_since: Option<Moment>,
+    /// Since when the application pauses although the peer has left.
+    left_since: Option<Moment>,
 }
 
 impl<H: Handler> Connection<H> {
@@ -213,6 +209,7 @@ impl<H: Handler> Connection<H> {
             ends: addresses,
             stalled: false,
             eof: false,
+            left: false,
             drain_due: false,
             last_call: false,
             draining: false,
@@ -222,6 +219,7 @@ impl<H: Handler> Connection<H> {
             write_blocked: None,
             lingering: None,
             unread_since: None,
+            left_since: None,
         }
     }
 
@@ -235,8 +233,8 @@ impl<H: Handler> Connection<H> {
     {
         self.received += bytes.len() as u64;
         turn.spend(bytes.len());
-        if !self.count_lingering(bytes.len()) {
-            return;
+        if self.phase != Phase::Active {
+            return self.drop_bytes(bytes, turn);
         }
         if self.input.is_empty() {
             self.use_or_keep(app, bytes, turn);
@@ -261,7 +259,9 @@ impl<H: Handler> Connection<H> {
     #[inline]
     pub fn read_target(&mut self, pool: &mut Pool) -> Option<Target<'_>> {
         match &mut self.role {
-            Role::WebSocket(role) if self.phase == Phase::Active && self.input.is_empty() => {
+            Role::WebSocket(role)
+                if self.phase == Phase::Active && self.input.is_empty() && !self.core.paused =>
+            {
                 role.receiver.read_target(pool)
             }
             _ => None,
@@ -271,6 +271,9 @@ impl<H: Handler> Connection<H> {
     /// How much of a scratch buffer of this size the next read should fill.
     #[inline]
     pub fn read_room(&mut self, size: usize) -> usize {
+        if self.reads_to_the_end() {
+            return READ_AHEAD.saturating_sub(self.input.len()).clamp(1, size);
+        }
         match &mut self.role {
             // What may have to wait for an answer is bounded; the bytes of a body do not wait.
             Role::Http(role) => role.body_left().saturating_add(ROOM).min(size),
@@ -322,13 +325,13 @@ impl<H: Handler> Connection<H> {
         } else {
             self.stalled = false;
         }
-        // The peer's end comes after what it sent before; but who leaves while an answer is due
-        // that nobody has begun does not wait for it.
-        let waits_for_app = match &self.role {
-            Role::Http(role) => role.waits_for_app(),
+        // The peer's end comes after what it sent before; but if that waits for an answer that the
+        // peer's end prevents, it is told at once.
+        let ends_first = match &self.role {
+            Role::Http(role) => role.waits_in_vain(&turn.env.round.config),
             Role::WebSocket(role) => role.side.order() == order::WebSocket::Connecting,
         };
-        if self.eof && (!self.stalled || waits_for_app) {
+        if self.eof && (!self.stalled || ends_first) {
             self.peer_ended(turn);
         }
     }
@@ -401,7 +404,7 @@ impl<H: Handler> Connection<H> {
     pub fn time<A: App<Handler = H>>(&mut self, app: &A, turn: &mut Turn<'_>) {
         let now = turn.env.round.now;
         if self.phase == Phase::Lingering {
-            if self.lingering.as_ref().is_none_or(|linger| now >= linger.until) {
+            if self.lingering.as_ref().is_none_or(|linger| now >= linger.until()) {
                 self.phase = Phase::Ended;
             }
             return;
@@ -409,6 +412,9 @@ impl<H: Handler> Connection<H> {
         if self.core.timer.is_some_and(|due| now >= due) {
             self.core.timer = None;
             self.tell_scope(Event::Timer, turn);
+        }
+        if self.left_deadline(&turn.env.round.config).is_some_and(|due| now >= due) {
+            return self.left_for_good(turn);
         }
         if let Some(since) = self.write_blocked.as_ref().map(|blocked| blocked.since)
             && now >= since + turn.env.round.config.write_timeout
@@ -428,22 +434,38 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// The server is about to end: requests that have arrived are still taken, and the last one of
-    /// them is answered with `Connection: close`. [`Connection::shutdown`] follows.
+    /// The server is about to end: requests that arrive in the grace are still taken, and the last
+    /// one of them is answered with `Connection: close`. [`Connection::tell_shutdown`] and, after
+    /// the grace, [`Connection::shutdown`] follow.
     pub fn last_call(&mut self) {
         self.last_call = true;
     }
 
-    /// The server is ending: requests in flight are answered, everything else ends.
+    /// Tells the scope that the server is ending, once.
+    pub fn tell_shutdown(&mut self, turn: &mut Turn<'_>) {
+        let has_scope = match &mut self.role {
+            Role::Http(role) => role.begin_shutdown(self.input.is_empty()),
+            Role::WebSocket(role) => role.has_scope(),
+        };
+        if self.phase == Phase::Active && has_scope && !self.core.told_shutdown {
+            self.core.told_shutdown = true;
+            self.tell_scope(Event::Shutdown, turn);
+        }
+    }
+
+    /// The grace is over: requests in flight are answered, everything else ends.
     pub fn shutdown(&mut self, turn: &mut Turn<'_>) {
         if self.is_closed_websocket() {
             // Both Closes were exchanged: nobody is owed anything for which a drain would wait.
             match self.phase {
                 Phase::Lingering => self.phase = Phase::Ended,
-                Phase::Closing { .. } => self.phase = Phase::Closing { linger: false },
+                Phase::Closing { .. } => self.phase = Phase::Closing { linger: Linger::No },
                 Phase::Active | Phase::Ended => {}
             }
         }
+        self.stop_lingering();
+        // A scope that began in the grace.
+        self.tell_shutdown(turn);
         if self.draining || self.phase != Phase::Active {
             return;
         }
@@ -515,6 +537,7 @@ impl<H: Handler> Connection<H> {
         } else {
             // Nothing more is read as a request or frame.
             self.stalled = false;
+            self.drop_bytes(&mut bytes[used..], turn);
             bytes.len()
         }
     }
@@ -525,27 +548,12 @@ impl<H: Handler> Connection<H> {
         self.input.restore(bytes, start + used, &mut turn.env.kit.pool);
     }
 
-    /// In lingering, counts bytes that are dropped; false if the connection serves no more.
-    fn count_lingering(&mut self, n: usize) -> bool {
-        if self.phase == Phase::Active {
-            return true;
-        }
-        if self.phase == Phase::Lingering {
-            let linger = self.lingering.as_mut();
-            match linger.and_then(|l| l.left.checked_sub(n).map(|rest| l.left = rest)) {
-                Some(()) => {}
-                None => self.phase = Phase::Ended,
-            }
-        }
-        false
-    }
-
     /// The peer's FIN, with all it sent before used up.
     fn peer_ended(&mut self, turn: &mut Turn<'_>) {
         match (&self.role, self.phase) {
             (_, Phase::Ended) => {}
             (_, Phase::Lingering) => self.phase = Phase::Ended,
-            (_, Phase::Closing { .. }) => self.phase = Phase::Closing { linger: false },
+            (_, Phase::Closing { .. }) => self.phase = Phase::Closing { linger: Linger::No },
             (Role::Http(_), Phase::Active) => self.http_peer_ended(turn),
             (Role::WebSocket(_), Phase::Active) => self.websocket_peer_ended(turn),
         }
@@ -640,6 +648,10 @@ impl<H: Handler> Connection<H> {
     /// Writes what is queued, then ends; with `linger` a peer that still sends is listened to,
     /// so that our last words are not lost with a reset (RFC 9112 §9.6).
     fn close(&mut self, cause: Cause, linger: bool) {
+        self.close_and(cause, if linger { Linger::Short } else { Linger::No });
+    }
+
+    fn close_and(&mut self, cause: Cause, linger: Linger) {
         self.set_cause(cause);
         if self.phase == Phase::Active {
             self.phase = Phase::Closing { linger };

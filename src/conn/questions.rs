@@ -1,5 +1,6 @@
 //! What a worker asks of a connection; nothing here changes anything.
 
+use super::linger::Linger;
 use super::{Connection, Phase, READ_AHEAD, Role};
 use crate::asgi::paths::{PathName, Paths};
 use crate::asgi::{Config, Handler};
@@ -51,9 +52,11 @@ impl<H: Handler> Connection<H> {
                 // While the parser needs bytes it gets them, up to its own limits; the cap is
                 // for bytes that cannot be used yet.
                 self.takes_input(config)
-                    || (self.reads_ahead(config) && self.input.len() < READ_AHEAD)
+                    || ((self.reads_ahead(config) || self.reads_to_the_end())
+                        && self.input.len() < READ_AHEAD)
             }
-            Phase::Closing { .. } => false,
+            // The peer may read our answer only when it has sent its body.
+            Phase::Closing { linger } => linger == Linger::Body,
             Phase::Lingering => true,
             Phase::Ended => false,
         }
@@ -76,25 +79,26 @@ impl<H: Handler> Connection<H> {
         if let (Role::Http(role), Phase::Active) = (&self.role, self.phase)
             && self.write_blocked.is_none()
             && self.unread_since.is_none()
+            && self.left_since.is_none()
             && self.core.timer.is_none()
         {
-            return role.deadline(config);
+            return role.deadline(false, config);
         }
         self.any_deadline(config)
     }
 
     fn any_deadline(&self, config: &Config) -> Option<Moment> {
         if let (Phase::Lingering, Some(linger)) = (self.phase, &self.lingering) {
-            return Some(linger.until);
+            return Some(linger.until());
         }
         let write = self.write_blocked.as_ref().map(|blocked| blocked.since + config.write_timeout);
         let role = match &self.role {
             _ if self.phase != Phase::Active => None,
-            Role::Http(role) if self.unread_since.is_none() => role.deadline(config),
+            Role::Http(role) => role.deadline(self.unread_since.is_some(), config),
             Role::WebSocket(role) => role.deadline(self.unread_since.is_some()),
-            Role::Http(_) => None,
         };
-        [write, role, self.core.timer].into_iter().flatten().min()
+        let left = self.left_since.and_then(|_| self.left_deadline(config));
+        [write, role, self.core.timer, left].into_iter().flatten().min()
     }
 
     /// Is it a WebSocket that is open?
@@ -104,6 +108,20 @@ impl<H: Handler> Connection<H> {
             Role::WebSocket(role) => self.phase == Phase::Active && role.is_open(),
             Role::Http(_) => false,
         }
+    }
+
+    /// Does it speak WebSocket?
+    pub fn is_websocket(&self) -> bool {
+        matches!(&self.role, Role::WebSocket(_))
+    }
+
+    /// Is there something that its peer was promised: an answer, the end of one, a Close?
+    pub fn is_unfinished(&self) -> bool {
+        let in_scope = match &self.role {
+            Role::Http(role) => role.has_exchange(),
+            Role::WebSocket(role) => role.has_handler(),
+        };
+        in_scope || !self.output.is_empty()
     }
 
     /// Is it a WebSocket whose closing handshake is through?

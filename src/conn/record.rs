@@ -11,6 +11,8 @@ use crate::ws::{self, handshake::Refusal};
 pub enum Deadline {
     /// No request began in time after the last response.
     Idle,
+    /// The application began no answer in time.
+    Response,
     /// The peer took nothing of what we had for it.
     Write,
     /// No pong answered our ping.
@@ -93,6 +95,7 @@ impl Cause {
             Cause::HandshakeRefused(_) => "handshake-refused",
             Cause::WebSocketFailed(_) => "websocket-failed",
             Cause::DeadlinePassed(Deadline::Idle) => "idle-timeout",
+            Cause::DeadlinePassed(Deadline::Response) => "response-timeout",
             Cause::DeadlinePassed(Deadline::Write) => "write-timeout",
             Cause::DeadlinePassed(Deadline::Pong) => "ping-timeout",
             Cause::DeadlinePassed(Deadline::Close) => "close-timeout",
@@ -111,6 +114,7 @@ impl Cause {
             Cause::HandshakeRefused(refusal) => refusal.section(),
             Cause::WebSocketFailed(error) => error.section(),
             Cause::DeadlinePassed(Deadline::Idle) => "RFC 9112 §9.5",
+            Cause::DeadlinePassed(Deadline::Response) => "RFC 9110 §15.6.5",
             Cause::DeadlinePassed(Deadline::Write) => "RFC 9112 §9.5",
             Cause::DeadlinePassed(Deadline::Pong) => "RFC 6455 §5.5.2",
             Cause::DeadlinePassed(Deadline::Close) => "RFC 6455 §7.1.1",

@@ -5,7 +5,7 @@ use super::heartbeat::Progress;
 use super::http::Exchange;
 use super::record::Cause;
 use super::unfinished::Waiting;
-use super::{Connection, LINGER, LINGER_BYTES, Lingering, Phase, Role, Turn, WriteBlocked};
+use super::{Connection, Phase, Role, Turn, WriteBlocked};
 use crate::asgi::{App, Config, Event, Handler};
 use crate::bytes::moment::Moment;
 
@@ -114,6 +114,7 @@ impl<H: Handler> Connection<H> {
             cell.set_queued(self.output.len());
         }
         let (now, config) = (turn.env.round.now, &turn.env.round.config);
+        self.note_left(now, config);
         self.note_reading(now, config);
         if let Role::WebSocket(role) = &mut self.role
             && role.is_open()
@@ -134,14 +135,7 @@ impl<H: Handler> Connection<H> {
         if let Phase::Closing { linger } = self.phase
             && self.output.is_empty()
         {
-            self.phase = if linger && !self.eof {
-                let until = turn.env.round.now + LINGER;
-                // [6455-7.1.1-1]
-                self.lingering = Some(Box::new(Lingering { until, left: LINGER_BYTES }));
-                Phase::Lingering
-            } else {
-                Phase::Ended
-            };
+            self.begin_lingering(linger, turn);
         }
     }
 
@@ -191,7 +185,8 @@ impl<H: Handler> Connection<H> {
     /// Notes when we stop reading and moves the peer's deadlines when we begin again: what it
     /// could not send it is not late with.
     fn note_reading(&mut self, now: Moment, config: &Config) {
-        let reads = self.wants_read(config);
+        // To look for the peer's end only is not to read it.
+        let reads = self.wants_read(config) && !self.reads_to_the_end();
         match (reads, self.unread_since) {
             (false, None) => self.unread_since = Some(now),
             (true, Some(since)) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::budget;
 use super::call::{self, Failure};
 use super::heartbeat::{Beaten, Heartbeat, Progress};
+use super::http::ending::NO_ANSWER;
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
 use super::unfinished::Unfinished;
@@ -34,6 +35,8 @@ pub(super) struct WebSocketRole<H> {
     pub(super) side: WebSocketSide,
     pub(super) receiver: Receiver,
     pub(super) heartbeat: Heartbeat,
+    /// When the application's answer to the handshake is due.
+    accept_due: Option<Moment>,
     /// What few have at a time, behind a pointer.
     pub(super) rare: Option<Box<Rare>>,
     /// The second in which control frames are counted, and how many came.
@@ -88,8 +91,9 @@ impl<H> WebSocketRole<H> {
         offered: impl Iterator<Item = &'v [u8]>,
         compression: Option<Compression>,
         path: u16,
-        now: Moment,
+        env: &Env<'_>,
     ) -> Self {
+        let now = env.round.now;
         let agreed = compression.map(|(agreed, _)| agreed);
         let deflater = compression.map(|(agreed, settings)| Deflater::new(agreed.server, settings));
         Self {
@@ -97,6 +101,7 @@ impl<H> WebSocketRole<H> {
             side: WebSocketSide::new(accept, offered, agreed, deflater),
             receiver: Receiver::of_server(agreed.map(|a| Box::new(Inflater::new(a.client)))),
             heartbeat: Heartbeat::default(),
+            accept_due: env.round.config.answer_due(now),
             rare: None,
             control: (now, 0),
             path,
@@ -117,14 +122,27 @@ impl<H> WebSocketRole<H> {
             side: WebSocketSide::of_client(keys, deflater),
             receiver: Receiver::of_client(agreed.map(|a| Box::new(Inflater::new(a.server)))),
             heartbeat: Heartbeat::begin(env.round.now, &env.round.config, env.round.random),
+            accept_due: None,
             rare: None,
             control: (env.round.now, 0),
             path: u16::MAX,
         }
     }
 
+    /// Does the handshake wait for the application's answer?
+    fn is_unanswered(&self) -> bool {
+        self.side.order() == order::WebSocket::Connecting
+    }
+
+    /// Was its handler not told the end?
     pub(super) fn has_handler(&self) -> bool {
         self.handler.is_some()
+    }
+
+    /// Has it a scope that may still send?
+    pub(super) fn has_scope(&self) -> bool {
+        use order::WebSocket::{Connecting, Denying, Open};
+        self.handler.is_some() && matches!(self.side.order(), Connecting | Open | Denying)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -173,7 +191,8 @@ impl<H> WebSocketRole<H> {
         // While we do not read nothing can come: what the peer is late with stands still.
         let beat = self.heartbeat.due().filter(|_| !unread);
         let unfinished = self.unfinished().map(Unfinished::due).filter(|_| !unread);
-        [beat, unfinished, self.close_due(), self.side.context_deadline()]
+        let accept = self.accept_due.filter(|_| self.is_unanswered());
+        [beat, unfinished, accept, self.close_due(), self.side.context_deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -652,6 +671,41 @@ impl<H: Handler> Connection<H> {
         self.close(Cause::PeerVanished, false);
     }
 
+    /// The peer has left, and the application does not read what it sent before: is a Close in it?
+    /// Messages are told to nobody.
+    pub(super) fn websocket_left(&mut self, turn: &mut Turn<'_>) {
+        let limits = limits(&turn.env.round.config);
+        let (mut bytes, mut at) = self.input.take();
+        let mut close = None;
+        while let Role::WebSocket(role) = &mut self.role
+            && role.is_open()
+            && at < bytes.len()
+        {
+            let (rest, pool) = (&mut bytes[at..], &mut turn.env.kit.pool);
+            match role.receiver.next(rest, limits, pool) {
+                Ok((_, Incoming::Close(code, place))) => {
+                    close = Some((code, at + place.start..at + place.end));
+                    break;
+                }
+                Ok((0, _) | (_, Incoming::NeedData)) | Err(_) => break,
+                Ok((n, incoming)) => {
+                    at += n;
+                    if let Incoming::Message(arrived) = incoming {
+                        role.receiver.release(&arrived, pool);
+                    }
+                }
+            }
+        }
+        match close {
+            Some((code, place)) => {
+                let reason = std::str::from_utf8(&bytes[place]).unwrap_or_default();
+                self.received_close(code, reason, turn);
+            }
+            None => self.websocket_peer_ended(turn),
+        }
+        turn.env.kit.pool.give_back(bytes);
+    }
+
     /// The connection ends without the peer's Close: the handler is told the code that we sent,
     /// or 1006.
     pub(super) fn websocket_scope_lost(&mut self, turn: &mut Turn<'_>) {
@@ -672,6 +726,15 @@ impl<H: Handler> Connection<H> {
             && let Some(deflater) = role.side.deflater()
         {
             deflater.forget();
+        }
+        if role.accept_due.is_some_and(|due| now >= due) && role.is_unanswered() {
+            let timeout = turn.env.round.config.response_timeout;
+            turn.env
+                .log(Kind::Handler, format_args!("{NO_ANSWER}: response_timeout is {timeout:?}"));
+            let text = format!("{NO_ANSWER} (response_timeout, RFC 9110 §15.6.5)\n");
+            role.side.deny_by_server(504, text.as_bytes(), &mut self.output, &turn.env);
+            self.tell_disconnect(close::ABNORMAL, "", turn);
+            return self.close(Cause::DeadlinePassed(Deadline::Response), true);
         }
         if role.close_due().is_some_and(|due| now >= due) {
             self.set_cause(if self.draining {

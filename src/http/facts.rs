@@ -70,6 +70,15 @@ impl Facts {
         self.seen & !(Fact::KeepAlive as u16) == Fact::Host as u16 && self.broken.is_none()
     }
 
+    /// Does it say that a body follows, however well?
+    pub const fn says_body(&self) -> bool {
+        let broken = matches!(
+            self.broken,
+            Some(Error::ContentLength | Error::BodyTooLarge | Error::ChunkedNotFinal)
+        );
+        broken || self.has(Fact::Length) || self.has(Fact::Coding)
+    }
+
     #[inline(always)]
     const fn set(&mut self, fact: Fact) {
         self.seen |= fact as u16;

@@ -15,6 +15,8 @@ enum Rest {
     Nothing,
     Length(u64),
     Chunked(chunked::Decoder),
+    /// Nobody knows: its framing is broken.
+    Unknown,
 }
 
 /// What [`Receiver::head`] found.
@@ -95,25 +97,48 @@ impl Receiver {
         };
     }
 
+    /// A head was found that says of its body what cannot be read: where it ends is not known.
+    pub fn begin_unknown_body(&mut self) {
+        self.received = 0;
+        self.rest = Rest::Unknown;
+    }
+
+    /// Drops bytes that may belong to the body; tells whether it ended with them.
+    pub fn skip(&mut self, bytes: &mut [u8]) -> bool {
+        match self.body(bytes, u64::MAX) {
+            Ok(piece) => piece.end,
+            Err(_) => false,
+        }
+    }
+
     /// Takes as much of `bytes` as belongs to the body. Chunk framing is removed in place.
     ///
     /// # Errors
-    /// A rule of the chunked coding, or the body is larger than `max_body`.
+    /// A rule of the chunked coding, or the body is larger than `max_body`. Where it ends is not
+    /// known any more then.
     pub fn body(&mut self, bytes: &mut [u8], max_body: u64) -> Result<Piece, Error> {
         let piece = match &mut self.rest {
             Rest::Nothing => Piece { consumed: 0, data: 0, end: true },
+            Rest::Unknown => Piece { consumed: bytes.len(), data: 0, end: false },
             Rest::Length(left) => {
                 let data = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                 *left -= data as u64;
                 Piece { consumed: data, data, end: *left == 0 }
             }
             Rest::Chunked(decoder) => {
-                let decoded = decoder.decode_within(bytes, max_body)?;
+                let decoded = match decoder.decode_within(bytes, max_body) {
+                    Ok(decoded) => decoded,
+                    Err(error) => {
+                        self.rest = Rest::Unknown;
+                        return Err(error);
+                    }
+                };
                 Piece { consumed: decoded.consumed, data: decoded.data, end: decoded.end }
             }
         };
         self.received += piece.data as u64;
         if self.received > max_body {
+            self.rest = Rest::Unknown;
             return Err(Error::BodyTooLarge);
         }
         if piece.end {
@@ -134,13 +159,13 @@ impl Receiver {
     }
 
     /// Bytes that are certainly still to come: all of a body with a length, unknown (`None`)
-    /// for a chunked one.
+    /// for a chunked one and for one that cannot be read.
     #[inline]
     pub fn body_left(&self) -> Option<u64> {
         match &self.rest {
             Rest::Nothing => Some(0),
             Rest::Length(left) => Some(*left),
-            Rest::Chunked(_) => None,
+            Rest::Chunked(_) | Rest::Unknown => None,
         }
     }
 }

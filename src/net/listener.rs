@@ -2,13 +2,21 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::error::ServerError;
 
 /// Connections that may wait to be accepted; the system caps it (`net.core.somaxconn`).
 pub(crate) const BACKLOG: i32 = 4096;
+
+/// Finds peers that vanished without a word: after so long without a segment the system asks,
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+/// again after each of these,
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// and gives up after so many questions.
+const KEEPALIVE_PROBES: u32 = 6;
 
 /// One listener per worker, all on one address.
 ///
@@ -52,10 +60,19 @@ fn bind_one(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     // What is written is whole already: waiting for more would only delay it. Accepted sockets
     // inherit the option (on Linux), which saves a system call for each.
     socket.set_tcp_nodelay(true)?;
+    // RFC 9293 §3.8.4: keep-alives are off by default; inherited as well.
+    socket.set_tcp_keepalive(&keepalive())?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+fn keepalive() -> TcpKeepalive {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME);
+    #[cfg(not(any(target_os = "openbsd", target_os = "solaris", target_os = "nto")))]
+    let keepalive = keepalive.with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
+    keepalive
 }
 
 /// Raises the soft limit of descriptors to the hard one; a connection needs one. Gives the
@@ -79,4 +96,32 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|code| [Errno::MFILE, Errno::NFILE].iter().any(|e| e.raw_os_error() == code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+    use std::net::TcpStream;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn accepted_sockets_inherit_what_the_listener_has() {
+        for workers in [1, 2] {
+            let listeners = bind("127.0.0.1:0", workers).expect("a free port can be had");
+            let address = listeners[0].local_addr().expect("it is bound");
+            let _client = TcpStream::connect(address).expect("somebody listens");
+            let accepted = loop {
+                // One of them has it.
+                if let Some((accepted, _)) = listeners.iter().find_map(|l| l.accept().ok()) {
+                    break accepted;
+                }
+            };
+            let socket = SockRef::from(&accepted);
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_TIME);
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+        }
+    }
 }

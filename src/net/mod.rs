@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Server::run
-//!    ├─ signals     SIGTERM, SIGINT -> mail
+//!    ├─ signals     SIGTERM, SIGINT, SIGHUP -> mail
 //!    ├─ log         lines -> the program's logger, if it asked for that
 //!    └─ workers     one thread each, nothing shared but the application and the mailboxes
 //!         loop: wait -> commands -> sockets -> accept -> publications -> timers
@@ -29,5 +29,6 @@ mod world;
 pub use error::ServerError;
 pub use log_thread::{LogGuard, log_in_background};
 pub use server::{Bound, Server, Stopper};
+pub use signals::Hangup;
 pub use stats::Stats;
 pub(crate) use unacknowledged::unacknowledged;

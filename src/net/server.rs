@@ -12,7 +12,7 @@ use super::commands::{Mail, WorkerMailbox};
 use super::error::ServerError;
 use super::lifespan::Startup;
 use super::listener;
-use super::signals::SignalWatch;
+use super::signals::{Hangup, SignalWatch};
 use super::stats::Stats;
 use super::worker::{Common, OnClosed, Worker};
 use super::world::{RealWorld, World};
@@ -41,6 +41,7 @@ pub struct Server<A> {
     config: Config,
     workers: usize,
     signals: bool,
+    hangup: Hangup,
     lifespan_required: bool,
     groups: Groups,
     stats: Stats,
@@ -66,6 +67,7 @@ impl<A: App> Server<A> {
             config: Config::default(),
             workers: 1,
             signals: true,
+            hangup: Hangup::Drain,
             lifespan_required: false,
             groups: Groups::default(),
             stats: Stats::default(),
@@ -80,11 +82,18 @@ impl<A: App> Server<A> {
         self
     }
 
-    /// End on SIGTERM and SIGINT? Default yes; a program with signal handling of its own says
-    /// no and uses a [`Stopper`].
+    /// End on SIGTERM, SIGINT and (see [`Server::hangup`]) SIGHUP? Default yes; a program with signal
+    /// handling of its own says no and uses a [`Stopper`].
     #[must_use]
     pub fn signals(mut self, signals: bool) -> Self {
         self.signals = signals;
+        self
+    }
+
+    /// What a SIGHUP does. Default [`Hangup::Drain`].
+    #[must_use]
+    pub fn hangup(mut self, hangup: Hangup) -> Self {
+        self.hangup = hangup;
         self
     }
 
@@ -153,6 +162,10 @@ impl<A: App> Server<A> {
         body_timeout: Duration;
         /// See [`Config::min_body_rate`].
         min_body_rate: u64;
+        /// See [`Config::response_timeout`].
+        response_timeout: Duration;
+        /// See [`Config::half_close`].
+        half_close: bool;
         /// See [`Config::write_timeout`].
         write_timeout: Duration;
         /// See [`Config::ping_interval`].
@@ -163,6 +176,8 @@ impl<A: App> Server<A> {
         close_timeout: Duration;
         /// See [`Config::drain_timeout`].
         drain_timeout: Duration;
+        /// See [`Config::shutdown_grace`].
+        shutdown_grace: Duration;
         /// See [`Config::shutdown_code`].
         shutdown_code: u16;
         /// See [`Config::date_field`].
@@ -274,7 +289,8 @@ impl<A: App> Bound<A> {
         stopper.connect(mailboxes);
         let _signals = match signals {
             true => Some(
-                SignalWatch::begin(stopper.clone()).map_err(failed("cannot listen for signals"))?,
+                SignalWatch::begin(stopper.clone(), server.hangup)
+                    .map_err(failed("cannot listen for signals"))?,
             ),
             false => None,
         };
@@ -316,6 +332,7 @@ fn run_all<W: World + Send, A: App>(
     stopper: &Stopper,
 ) -> Result<(), ServerError> {
     let served = serve(first, others, common, state, stopper);
+    tell_what_was_cut(&common.stats, common.config.drain_timeout);
     // Also after a worker that died: the application has started and wants to end.
     let stopped = caught(|| first.stop_lifespan()).unwrap_or_else(|said| Err(panicked(&said)));
     match stopped.map_err(failed("the first worker failed")) {
@@ -339,6 +356,17 @@ fn warn_of_few_descriptors() {
              raise the limit with `ulimit -n`"
         ),
         _ => {}
+    }
+}
+
+/// One line about the end.
+fn tell_what_was_cut(stats: &Stats, drain_timeout: Duration) {
+    match stats.cut_at_end() {
+        (0, 0) => log::info!("the server has ended; nothing was cut"),
+        (responses, websockets) => log::warn!(
+            "the server has ended; the drain timeout of {drain_timeout:?} cut HTTP responses: \
+             {responses}, WebSockets: {websockets}"
+        ),
     }
 }
 

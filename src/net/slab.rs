@@ -76,9 +76,14 @@ impl<T> Slab<T> {
         Some(entry)
     }
 
+    /// How many slots there are, with and without an entry.
+    pub(crate) fn slots(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     /// The keys of all entries.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        (0..self.slots.len() as u32).filter_map(|slot| self.at(slot)).collect()
+        (0..self.slots()).filter_map(|slot| self.at(slot)).collect()
     }
 }
 

@@ -19,6 +19,8 @@ struct Inner {
     admitted: AtomicUsize,
     ever: AtomicU64,
     bytes_held: AtomicUsize,
+    /// What the end of the server cut: responses, WebSockets.
+    cut: [AtomicUsize; 2],
     /// Why connections ended; touched once per connection.
     closed: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -63,6 +65,17 @@ impl Stats {
         }
         let mut closed = self.inner.closed.lock().unwrap_or_else(PoisonError::into_inner);
         *closed.entry(record.cause.name()).or_default() += 1;
+    }
+
+    /// The server ends while this connection has not.
+    pub(crate) fn cut(&self, websocket: bool) {
+        self.inner.cut[usize::from(websocket)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many responses and WebSockets were cut.
+    pub(crate) fn cut_at_end(&self) -> (usize, usize) {
+        let [responses, websockets] = &self.inner.cut;
+        (responses.load(Ordering::Relaxed), websockets.load(Ordering::Relaxed))
     }
 
     pub(crate) fn held(&self, before: usize, after: usize) {

@@ -152,15 +152,6 @@ pub(crate) fn rows() -> Vec<Row> {
             &format!("OPTIONS / HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n{}", in_a_chunk()),
             &["OPTIONS / GET /evil HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n"],
         ),
-        served(
-            "pipeline.early",
-            "TE.0: an early answer, and the chunks are dropped",
-            &format!(
-                "POST /early HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n{}",
-                in_a_chunk()
-            ),
-            &["POST /early"],
-        ),
         refused(
             "coding.old",
             "TE.0: on HTTP/1.0",

@@ -88,6 +88,12 @@ pub(crate) fn rows() -> Vec<Row> {
         served("target.absolute", "no path", &of("GET", "http://h"), &["GET /"]),
         served("target.absolute", "no path but a query", &of("GET", "http://h?a"), &["GET /?a"]),
         served(
+            "target.authority-wins",
+            "escapes in it",
+            &of("GET", "http://%80/a"),
+            &["GET /a [%80]"],
+        ),
+        served(
             "target.absolute",
             "a POST",
             "POST http://h/ HTTP/1.1\nHost: h\nContent-Length: 2\n\nhi",

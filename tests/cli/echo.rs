@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 
-use crate::support::{LIMIT, finish, interrupt, oneport, run};
+use crate::support::{LIMIT, finish, interrupt, oneport, run, signal};
 use oneport::client::{Connect, Message};
+use rustix::process::Signal;
 
 #[test]
 fn it_says_where_it_is_echoes_and_ends() {
@@ -42,6 +43,22 @@ fn it_says_where_it_is_echoes_and_ends() {
     for part in ["connected", "says hello \\u{1b}[2J", "sends 2 bytes", "left: 1009"] {
         assert!(ended.err.contains(part), "{part}: {}", ended.err);
     }
+}
+
+/// A terminal that goes away does not kill the server.
+#[test]
+fn a_hangup_ends_it_in_order() {
+    let mut child = oneport(&["echo", "--port", "0"]).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let url = line.split(' ').find(|word| word.starts_with("ws://")).expect("it tells its URL");
+    let mut socket = Connect::to(url).receive_timeout(LIMIT).connect().unwrap();
+    // Twice: it is no hurry.
+    signal(&child, Signal::HUP);
+    signal(&child, Signal::HUP);
+    assert_eq!(socket.receive().unwrap_err().close_code(), Some(1001));
+    assert_eq!(finish(child).code, Some(0));
 }
 
 #[test]

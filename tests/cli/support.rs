@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use oneport::{App, AppError, Deflate, Event, Handler, Outbox, Scope, SendEvent, Server, Stopper};
+use rustix::process::Signal;
 
 /// Nothing here takes longer, unless it is broken, however slow the machine is.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -232,7 +233,11 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
 
 /// What Ctrl-C does to a program.
 pub(crate) fn interrupt(child: &Child) {
+    signal(child, Signal::INT);
+}
+
+/// Sends it a signal.
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-    rustix::process::kill_process(id.expect("it has an id"), rustix::process::Signal::INT)
-        .expect("it is our child");
+    rustix::process::kill_process(id.expect("it has an id"), signal).expect("it is our child");
 }

@@ -1,10 +1,11 @@
 //! Every deadline, under a clock that the test moves: nothing before it, everything at it.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oneport::conn::record::Cause;
 use oneport::ws::{frame, mask::Keys};
-use oneport::{Config, Event, Message, Scope, app, handler, ws};
+use oneport::{Config, Event, Message, Scope, SendEvent, app, handler, ws};
 
 use crate::rig::{self, Rig, upgrade};
 
@@ -77,12 +78,12 @@ fn a_head_that_trickles_is_answered_with_408() {
 fn later_heads_are_due_from_their_first_byte_and_idle_time_has_its_own_limit() {
     let mut rig = Rig::new(plain());
     assert!(rig.answer(GET).ends_with("ok"));
-    rig.advance(seconds(59));
+    rig.advance(seconds(74));
     rig.feed(b"G");
     rig.advance(seconds(10) - TICK);
     assert_eq!(rig.text(), "");
     assert!(rig.answer(&GET[1..]).ends_with("ok"));
-    rig.advance(seconds(60) - TICK);
+    rig.advance(seconds(75) - TICK);
     assert!(rig.is_open());
     rig.advance(TICK);
     assert_eq!((rig.is_open(), cause(&rig)), (false, "idle-timeout"));
@@ -681,4 +682,144 @@ fn behind_our_close_no_message_is_late() {
         rig.advance(seconds(5));
         assert_eq!(cause(&rig), "close-timeout");
     }
+}
+
+// ---- the application's answer -------------------------------------------------------------------
+
+/// Defers every answer: a handle is kept, a timer set, or the peer not read.
+fn late(how: &'static str, config: Config) -> (Rig<impl oneport::App>, Log, Handles) {
+    let (log, handles) = (Log::default(), Handles::default());
+    let (told, kept) = (Arc::clone(&log), Arc::clone(&handles));
+    let app = app(move |_| {
+        let (told, kept) = (Arc::clone(&told), Arc::clone(&kept));
+        Some(handler(move |event, out| {
+            told.lock().unwrap().push(format!("{event:?}"));
+            match event {
+                Event::HttpRequest { more_body: false, .. } | Event::WebSocketConnect => {
+                    kept.lock().unwrap().push(out.handle());
+                    match how {
+                        "timer" => out.wake_after(seconds(1000)),
+                        "pause" => out.pause(),
+                        "hint" => {
+                            out.send(SendEvent::HttpResponseEarlyHint { links: &[b"<a>"] })?;
+                        }
+                        "begin" => {
+                            out.send(SendEvent::HttpResponseStart {
+                                status: 200,
+                                headers: &[],
+                                trailers: false,
+                            })?;
+                        }
+                        "deny" => {
+                            out.send(SendEvent::WebSocketHttpResponseStart {
+                                status: 401,
+                                headers: &[],
+                            })?;
+                        }
+                        _ => {}
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        }))
+    });
+    (Rig::with_config(app, config), log, handles)
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+type Handles = Arc<Mutex<Vec<oneport::Handle>>>;
+
+#[test]
+fn an_answer_must_begin_in_time_whatever_it_waits_for() {
+    for how in ["handle", "timer", "pause", "hint"] {
+        let (mut rig, log, handles) = late(how, Config::default());
+        rig.feed(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx");
+        rig.advance(seconds(3));
+        // It counts from the complete request.
+        rig.feed(b"y");
+        rig.text();
+        log.lock().unwrap().clear();
+        rig.advance(seconds(60) - TICK);
+        assert_eq!(rig.text(), "", "{how}");
+        rig.advance(TICK);
+        let sent = rig.text();
+        assert!(sent.starts_with("HTTP/1.1 504 ") && sent.contains("connection: close"), "{sent}");
+        assert!(sent.contains("response_timeout"), "the rule is named: {sent}");
+        assert_eq!(*log.lock().unwrap(), ["HttpDisconnect"], "{how}");
+        assert!(!handles.lock().unwrap()[0].is_alive());
+        rig.advance(seconds(2));
+        assert_eq!((rig.is_open(), cause(&rig)), (false, "response-timeout"));
+    }
+}
+
+#[test]
+fn an_answer_that_has_begun_may_go_on_for_ever() {
+    let (mut rig, _, handles) = late("begin", Config::default());
+    rig.feed(GET);
+    rig.advance(seconds(10_000));
+    assert!(handles.lock().unwrap()[0].is_alive());
+    assert_eq!(rig.text().matches("HTTP/1.1").count(), 1);
+}
+
+#[test]
+fn a_request_behind_a_late_one_has_its_own_time() {
+    let (mut rig, _, handles) = late("handle", Config::default());
+    rig.feed(&GET.repeat(2));
+    rig.advance(seconds(59));
+    let first = handles.lock().unwrap().remove(0);
+    first.respond(200, &[], b"first").unwrap();
+    drop(first);
+    rig.mail();
+    assert!(rig.text().ends_with("first"));
+    rig.advance(seconds(60) - TICK);
+    assert_eq!(rig.text(), "");
+    rig.advance(TICK);
+    assert!(rig.text().starts_with("HTTP/1.1 504 "));
+}
+
+#[test]
+fn the_time_of_an_answer_can_be_chosen_or_switched_off() {
+    let mut config = Config::default();
+    config.response_timeout = Duration::ZERO;
+    let (mut rig, _, _handles) = late("handle", config.clone());
+    rig.feed(GET);
+    rig.advance(seconds(1_000_000));
+    assert!(rig.is_open() && rig.text().is_empty());
+    // Also for an end of the peer that is no disconnect.
+    config.response_timeout = seconds(7);
+    config.half_close = true;
+    let (mut rig, log, _handles) = late("handle", config);
+    rig.feed(GET);
+    rig.eof();
+    rig.advance(seconds(7) - TICK);
+    assert!(rig.is_open() && rig.text().is_empty());
+    rig.advance(TICK);
+    assert!(rig.text().starts_with("HTTP/1.1 504 "));
+    assert_eq!(log.lock().unwrap().last().unwrap(), "HttpDisconnect");
+    assert!(!rig.is_open());
+}
+
+#[test]
+fn a_handshake_without_an_answer_is_denied() {
+    for how in ["handle", "timer", "pause"] {
+        let (mut rig, log, _handles) = late(how, Config::default());
+        rig.feed(&upgrade("/"));
+        rig.advance(seconds(60) - TICK);
+        assert_eq!(rig.text(), "");
+        rig.advance(TICK);
+        let sent = rig.text();
+        assert!(sent.starts_with("HTTP/1.1 504 ") && sent.contains("response_timeout"), "{sent}");
+        let end = "WebSocketDisconnect { code: 1006, reason: \"\" }";
+        assert_eq!(log.lock().unwrap()[1], end);
+        rig.advance(seconds(2));
+        assert_eq!((rig.is_open(), cause(&rig)), (false, "response-timeout"));
+    }
+    let (mut rig, _, _handles) = late("deny", Config::default());
+    rig.feed(&upgrade("/"));
+    rig.advance(seconds(1000));
+    assert!(rig.text().starts_with("HTTP/1.1 401 ") && rig.is_open(), "it has begun");
+    let mut rig = open(Config::default());
+    rig.advance(seconds(19));
+    assert!(rig.is_open(), "an open one has no answer to give");
 }

@@ -10,6 +10,7 @@ mod deadlines;
 mod deflate;
 #[cfg(feature = "deflate")]
 mod deflate_clauses;
+mod endings;
 mod guard;
 mod handles;
 mod http;

@@ -311,6 +311,9 @@ pub(crate) const DIFFERENCES: &[(&str, Known)] = &[
                     .is_some_and(|seen| seen.target.contains(['"', '<', '>', '^', '`', '{', '}']))
         },
     ),
+    ("RFC 3986 §3.2.2: a host may have escapes; hyper's URI type refuses them", |pair| {
+        pair.theirs.end == End::Refused && pair.contains("://") && pair.contains("%")
+    }),
     (
         "RFC 9110 §7.6.1: a Connection with a byte of 0x80 or above: hyper does not look at it, we \
          find `close` in the rest of the list",

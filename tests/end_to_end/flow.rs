@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use oneport::{AppError, Event, Flow, Handle, SendError, SendEvent};
 
-use crate::raw::{BINARY, Raw, TEXT};
+use crate::raw::{BINARY, Raw, TEXT, close_frame, frame};
 use crate::support::{
-    LATER, LIMIT, Serving, Told, answering, eventually, ms, notes, on_events, say, serve,
-    serve_with, take,
+    LATER, LIMIT, Serving, Told, answering, boxed, by_scope, eventually, ms, notes, on_events, say,
+    serve, serve_with, take,
 };
 
 static PIECE: [u8; 32 * 1024] = [b'x'; 32 * 1024];
@@ -684,25 +684,45 @@ fn a_fin_behind_requests_that_are_answered_at_once_costs_no_answer() {
     client.expect_end();
 }
 
-#[test]
-fn an_answer_that_has_begun_is_completed_after_a_fin() {
+/// Begins an answer, which its handle completes.
+fn begun(half_close: bool) -> (Serving, Raw, Handle, Told) {
     let (give, handles) = mpsc::channel::<Handle>();
     let (note, told) = notes();
-    let server = serve(on_events(move |event, out| {
-        match event {
-            Event::HttpRequest { .. } => {
-                out.send(start())?;
-                out.send(body(b"begun, ", true))?;
-                give.send(out.handle())?;
+    let server = serve_with(
+        on_events(move |event, out| {
+            match event {
+                Event::HttpRequest { .. } => {
+                    out.send(start())?;
+                    out.send(body(b"begun, ", true))?;
+                    give.send(out.handle())?;
+                }
+                _ => note.event(&event),
             }
-            _ => note.event(&event),
-        }
-        Ok(())
-    }));
+            Ok(())
+        }),
+        |server| server.half_close(half_close),
+    );
     let mut client = server.raw();
     client.get("/");
     let handle = take(&handles);
     client.finish_sending();
+    (server, client, handle, told)
+}
+
+#[test]
+fn an_answer_that_has_begun_ends_with_a_fin() {
+    let (server, mut client, handle, told) = begun(false);
+    assert_eq!(told.next(), "http.disconnect");
+    eventually("its handle misses", || !handle.is_alive());
+    client.head();
+    assert_eq!(client.chunk().as_deref(), Some(&b"begun, "[..]));
+    client.expect_end();
+    eventually("nothing is left", || server.stats.connections() == 0);
+}
+
+#[test]
+fn an_answer_that_has_begun_is_completed_after_a_fin_that_is_no_disconnect() {
+    let (server, mut client, handle, told) = begun(true);
     server.barrier();
     assert!(handle.is_alive());
     handle.send(body(b"done", false)).unwrap();
@@ -710,6 +730,76 @@ fn an_answer_that_has_begun_is_completed_after_a_fin() {
     client.expect_end();
     server.stop().unwrap();
     assert_eq!(told.all(), [""; 0]);
+}
+
+/// As many clients as there may be leave a stream that says nothing.
+#[test]
+fn clients_that_leave_a_silent_stream_make_room() {
+    let (note, told) = notes();
+    let server = serve_with(
+        by_scope(move |scope| {
+            let (silent, note) = (scope.path() == "/silent", note.clone());
+            boxed(move |event, out| {
+                match event {
+                    Event::HttpRequest { .. } if silent => {
+                        out.send(start())?;
+                        out.send(body(b"begun", true))?;
+                        out.wake_after(LIMIT * 2);
+                    }
+                    Event::HttpRequest { .. } => return say(out, "there is room"),
+                    Event::HttpDisconnect => note.event(&event),
+                    _ => {}
+                }
+                Ok(())
+            })
+        }),
+        |server| server.max_connections(5),
+    );
+    let mut clients: Vec<_> = (0..5).map(|_| server.raw()).collect();
+    for client in &mut clients {
+        client.get("/silent");
+        assert_eq!(client.head().status, 200);
+    }
+    assert_eq!(server.get("/").status, 503);
+    drop(clients);
+    for _ in 0..5 {
+        assert_eq!(told.next(), "http.disconnect");
+    }
+    eventually("they are gone", || server.stats.connections() == 0);
+    assert_eq!(server.get("/").text(), "there is room");
+}
+
+/// The poll tells of an end that is not read.
+#[test]
+fn a_client_that_leaves_a_paused_websocket_is_noticed() {
+    let (note, told) = notes();
+    let server = serve(on_events(move |event, out| {
+        match event {
+            Event::WebSocketConnect => {
+                out.accept()?;
+                out.pause();
+            }
+            _ => note.event(&event),
+        }
+        Ok(())
+    }));
+    for _ in 0..20 {
+        server.raw().open("/");
+        assert_eq!(told.next(), "websocket.disconnect 1006 \"\"");
+    }
+    let mut client = server.raw();
+    client.open("/");
+    server.barrier();
+    client.reset();
+    assert_eq!(told.next(), "websocket.disconnect 1006 \"\"");
+    // Behind bytes that nobody reads: after a while.
+    let mut client = server.raw();
+    client.open("/");
+    client.send(frame(true, 1, &[b'x'; 1000]));
+    client.send(close_frame(4001, "bye"));
+    drop(client);
+    assert_eq!(told.next(), "websocket.disconnect 4001 \"bye\"");
+    eventually("they are gone", || server.stats.connections() == 0);
 }
 
 #[test]

@@ -323,8 +323,14 @@ fn shutdown_is_told_after_the_last_connection_has_ended() {
     drop(client);
     server.stop().unwrap();
     let told = told.all();
-    let wanted =
-        ["lifespan.startup", "websocket.disconnect 1001 \"\"", "answer", "lifespan.shutdown"];
+    let wanted = [
+        "lifespan.startup",
+        "oneport.shutdown",
+        "oneport.shutdown",
+        "websocket.disconnect 1001 \"\"",
+        "answer",
+        "lifespan.shutdown",
+    ];
     assert_eq!(told, wanted);
 }
 

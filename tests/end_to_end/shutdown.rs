@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use oneport::{Event, Handle, SendEvent};
 
-use crate::raw::{Raw, close_frame};
+use crate::raw::{Frame, Raw, TEXT, close_frame};
 use crate::support::{
     LIMIT, Serving, answering, boxed, by_scope, echo, eventually, more_than_is_taken, ms, notes,
     on_events, plain, say, serve, serve_with, take,
@@ -86,8 +86,9 @@ fn an_upload_in_flight_is_finished_before_the_end() {
 }
 
 #[test]
-fn idle_and_half_said_connections_are_closed_at_once() {
-    let mut server = serve_with(plain(), |server| server.drain_timeout(LIMIT * 2));
+fn idle_and_half_said_connections_are_closed_after_the_grace() {
+    let mut server =
+        serve_with(plain(), |server| server.drain_timeout(LIMIT * 2).shutdown_grace(ms(100)));
     let mut idle = server.raw();
     idle.get("/");
     assert_eq!(idle.response().status, 200);
@@ -96,12 +97,131 @@ fn idle_and_half_said_connections_are_closed_at_once() {
     let mut silent = server.raw();
     server.barrier();
 
+    let begun = Instant::now();
     server.ask_to_stop();
     for client in [&mut idle, &mut half, &mut silent] {
-        client.expect_end();
+        client.expect_clean_end();
     }
+    assert!(begun.elapsed() >= ms(100), "{:?}", begun.elapsed());
     server.outcome().unwrap();
     assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn requests_that_cross_the_end_are_answered_and_told_that_it_was_the_last_answer() {
+    let mut server =
+        serve_with(plain(), |server| server.drain_timeout(LIMIT * 2).shutdown_grace(LIMIT));
+    let mut clients: Vec<_> = (0..200).map(|_| server.raw()).collect();
+    for client in &mut clients {
+        client.get("/");
+        assert!(!client.response().closes());
+    }
+    server.ask_to_stop();
+    eventually("the door is closed", || TcpStream::connect(server.address).is_err());
+    for client in &mut clients {
+        client.get("/");
+        let answer = client.response();
+        assert_eq!((answer.status, answer.closes()), (200, true));
+        client.expect_clean_end();
+    }
+    drop(clients);
+    // Nobody is left: the grace is not waited for.
+    server.outcome().unwrap();
+}
+
+/// A stream may end itself; one that does not is cut at last.
+#[test]
+fn streams_are_told_and_may_end_themselves() {
+    for ends in [true, false] {
+        let (note, told) = notes();
+        let drain = if ends { LIMIT * 2 } else { ms(300) };
+        let mut server = serve_with(
+            on_events(move |event, out| {
+                let piece = |body, more_body| SendEvent::HttpResponseBody { body, more_body };
+                match event {
+                    Event::HttpRequest { .. } => {
+                        let headers = &[];
+                        out.send(SendEvent::HttpResponseStart {
+                            status: 200,
+                            headers,
+                            trailers: false,
+                        })?;
+                        out.send(piece(b"begun", true))?;
+                        out.wake_after(LIMIT * 2);
+                    }
+                    Event::Shutdown if ends => drop(out.send(piece(b", and ended", false))?),
+                    _ => note.event(&event),
+                }
+                Ok(())
+            }),
+            |server| server.drain_timeout(drain),
+        );
+        let mut client = server.raw();
+        client.get("/");
+        let mut answer = client.head();
+        server.ask_to_stop();
+        if ends {
+            client.body_of(&mut answer);
+            assert_eq!(answer.text(), "begun, and ended");
+            client.expect_end();
+        } else {
+            assert_eq!(client.rest(), b"5\r\nbegun\r\n");
+        }
+        server.outcome().unwrap();
+        let (told, log) = (told.all(), server.log().join("\n"));
+        if ends {
+            assert!(told.is_empty() && !log.contains("cut HTTP"), "{told:?}, {log}");
+        } else {
+            assert_eq!(told, ["oneport.shutdown", "http.disconnect"]);
+            assert!(log.contains("cut HTTP responses: 1, WebSockets: 0"), "{log}");
+        }
+    }
+}
+
+#[test]
+fn a_websocket_is_told_in_time_to_say_goodbye() {
+    let server = serve(on_events(|event, out| match event {
+        Event::Shutdown => {
+            out.message("goodbye")?;
+            Ok(())
+        }
+        event => echo(event, out),
+    }));
+    let mut client = server.raw();
+    client.open("/");
+    server.ask_to_stop();
+    assert_eq!(client.frame(), Frame::whole(TEXT, "goodbye"));
+    assert_eq!(client.frame().close_code(), Some(1001));
+    client.send(close_frame(1001, ""));
+    client.expect_end();
+    server.stop().unwrap();
+}
+
+/// More connections than are told in one round.
+#[test]
+fn a_crowd_of_websockets_is_told_and_closed() {
+    let (note, told) = notes();
+    let server = serve(on_events(move |event, out| match event {
+        Event::Shutdown | Event::WebSocketDisconnect { .. } => {
+            note.event(&event);
+            Ok(())
+        }
+        event => echo(event, out),
+    }));
+    let mut clients: Vec<_> = (0..300).map(|_| server.raw()).collect();
+    for client in &mut clients {
+        client.open("/");
+    }
+    server.ask_to_stop();
+    for client in &mut clients {
+        assert_eq!(client.frame().close_code(), Some(1001));
+        client.send(close_frame(1001, ""));
+        client.expect_end();
+    }
+    server.stop().unwrap();
+    let told = told.all();
+    assert_eq!(told.iter().filter(|told| *told == "oneport.shutdown").count(), 300);
+    assert_eq!(told.len(), 600);
 }
 
 /// A server whose only worker is busy until the test lets it go; a connection that it knows, and
@@ -252,7 +372,7 @@ fn a_handshake_that_waits_for_its_answer_is_refused() {
     assert_eq!(client.response().status, 503);
     drop(client);
     server.outcome().unwrap();
-    assert_eq!(told.all(), ["websocket.disconnect 1006 \"\""]);
+    assert_eq!(told.all(), ["oneport.shutdown", "websocket.disconnect 1006 \"\""]);
     assert!(!handle.is_alive());
 }
 
@@ -278,7 +398,9 @@ fn what_never_answers_is_ended_by_the_drain_timeout() {
     server.outcome().unwrap();
     let took = begun.elapsed();
     assert!(took >= ms(200), "{took:?}");
-    assert_eq!(told.all(), ["http.disconnect"]);
+    assert_eq!(told.all(), ["oneport.shutdown", "http.disconnect"]);
+    let log = server.log().join("\n");
+    assert!(log.contains("cut HTTP responses: 1, WebSockets: 0"), "{log}");
     assert!(!handle.is_alive());
     client.expect_end();
 }

@@ -83,6 +83,7 @@ pub(crate) fn start<A: App>(
         .head_timeout(never)
         .idle_timeout(never)
         .body_timeout(never)
+        .response_timeout(never)
         .write_timeout(never)
         .ping_interval(never)
         .drain_timeout(Duration::from_secs(10));

@@ -275,7 +275,7 @@ def test_close_timeout(impatient, tag):
 # ---- the end ----
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_signal_ends_it(number, workers):
     with Testbed("--workers", workers) as testbed:
@@ -312,6 +312,28 @@ def test_signal_lets_a_stream_finish():
         assert rest.count(b"x") == 20_000_000
         assert rest.endswith(b"\r\n0\r\n\r\n")
         assert testbed.exit_code() == 0
+
+
+def test_signal_ends_server_sent_events():
+    with Testbed() as testbed, Wire(testbed) as wire:
+        wire.request("GET", "/events?n=2&ms=300000")
+        assert wire.head().status == 200
+        begin = time.monotonic()
+        testbed.signal()
+        assert wire.rest().endswith(b"\r\n0\r\n\r\n")
+        assert testbed.exit_code() == 0
+        assert time.monotonic() - begin < 5
+
+
+def test_clients_that_leave_a_stream_make_room():
+    with Testbed("--max-connections", "20") as testbed:
+        wires = [Wire(testbed) for _ in range(20)]
+        for wire in wires:
+            wire.request("GET", "/events?n=2&ms=300000")
+            assert wire.head().status == 200
+        for wire in wires:
+            wire.close()
+        eventually(lambda: testbed.stats()["connections"]["now"] == 1)
 
 
 def test_signal_closes_websockets(tag):

@@ -32,12 +32,16 @@ impl Mailbox for TestMailbox {
 }
 
 /// A world in which the file `/file` holds `content`, and no other is there.
+/// Bytes of the file `/long`.
+pub const LONG: u64 = 200_000;
+
 struct RigFiles;
 
 impl Files for RigFiles {
     fn open(&self, path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)> {
         match path.to_str() {
             Some("/file") => Ok((Box::new(&b"content"[..]), 7)),
+            Some("/long") => Ok((Box::new(io::repeat(b'x').take(LONG)), LONG)),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -344,6 +348,10 @@ impl<A: App> Rig<A> {
 
     pub fn last_call(&mut self) {
         self.turn(|conn, _, _| conn.last_call());
+    }
+
+    pub fn tell_shutdown(&mut self) {
+        self.turn(|conn, _, turn| conn.tell_shutdown(turn));
     }
 
     pub fn shutdown(&mut self) {

@@ -84,8 +84,8 @@ impl HttpSide {
         self.mark.is_some()
     }
 
-    /// Tells how much of the request's body is still to come: too much to be read after a
-    /// response that is complete now?
+    /// Tells whether more of the request's body is still to come than anybody reads after a
+    /// response that is complete now.
     pub fn set_unread(&mut self, unread: bool) {
         self.unread = unread;
     }
@@ -132,11 +132,6 @@ impl HttpSide {
         output: &mut Output,
         env: &mut Env<'_>,
     ) -> Result<(), SendError> {
-        // If it comes early, it ends the connection, and says so (RFC 9112 §9.6).
-        if self.unread && self.order == Http::AwaitStart {
-            // [9110-10.1.1-3]
-            self.do_not_persist();
-        }
         self.start(status, headers, false, output, env)?;
         let sent = self.body(body, false, core, output, env);
         if let Err(SendError::Invalid(_)) = sent {
@@ -292,6 +287,7 @@ impl HttpSide {
             (false, true) => HttpStep::BodyLastThenTrailers,
         };
         let Some(next) = self.step(step, "http.response.body")? else { return Ok(()) };
+        self.end_if_unread(!more_body);
         let payload = self.sender.piece(output.tail(), body.len(), more_body)?;
         self.order = next;
         if payload.send {
@@ -299,6 +295,17 @@ impl HttpSide {
         }
         output.tail().extend_from_slice(payload.after);
         Ok(())
+    }
+
+    /// The response is complete before the body of its request, of which too much is still to come:
+    /// it ends the connection, and says so (RFC 9112 §9.6). If its head has left already it cannot say
+    /// so, and what is still to come is read and dropped.
+    #[inline]
+    fn end_if_unread(&mut self, last: bool) {
+        if last && self.unread && self.sender.is_open() {
+            // [9110-10.1.1-3]
+            self.do_not_persist();
+        }
     }
 
     fn trailer_fields(
@@ -363,6 +370,7 @@ impl HttpSide {
         }
         let (file, left) = env.round.files.open(path).map_err(|_| Invalid::Path)?;
         let len = usize::try_from(left).map_err(|_| Invalid::Path)?;
+        self.end_if_unread(true);
         let payload = self.sender.piece(output.tail(), len, false)?;
         self.order = next;
         if payload.send && left > 0 {

@@ -97,6 +97,8 @@ pub struct ScopeCore {
     /// The connection is as good as over, whatever the handler does: the sink failed, or a send
     /// passed the hard limit.
     pub lost: bool,
+    /// It was told that the server is ending.
+    pub told_shutdown: bool,
     /// How the sink failed, if that is it.
     pub broken: Option<io::ErrorKind>,
 }
@@ -117,7 +119,9 @@ impl ScopeCore {
     /// Has the application asked for nothing, and is nothing owed to it?
     #[inline(always)]
     pub fn is_quiet(&self) -> bool {
-        !(self.paused | self.full | self.lost) && self.cell.is_none() && self.timer.is_none()
+        !(self.paused | self.full | self.lost | self.told_shutdown)
+            && self.cell.is_none()
+            && self.timer.is_none()
     }
 
     /// The scope has ended: its handles miss from now on.

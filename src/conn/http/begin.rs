@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::Exchange;
 use super::response::Ended;
-use super::{Due, Exchange};
 use crate::asgi::outbox::{HttpSide, Side};
 use crate::asgi::{App, Config, Event, Handler, HttpScope, Outbox, Scope, WebSocketScope};
 use crate::bytes::utf8;
@@ -96,8 +96,15 @@ impl<H: Handler> Connection<H> {
         let (method, raw_target) = (head.method.of(head_bytes), head.target.of(head_bytes));
         let version = head.version;
         let is_head = method == b"HEAD";
+        let framing = framing::decide(version, &head.facts);
         if let Some(role) = self.http() {
             role.is_head = is_head;
+            // Whatever is wrong with the head: what follows it is read as its body, or dropped.
+            match &framing {
+                Ok(framing) => role.receiver.begin_body(framing.body),
+                Err(_) if head.facts.says_body() => role.receiver.begin_unknown_body(),
+                Err(_) => role.receiver.begin_body(Body::Empty),
+            }
         }
         let target = match head.plain_path {
             true if method != b"CONNECT" => Target::Origin { path: raw_target, query: b"" },
@@ -106,7 +113,7 @@ impl<H: Handler> Connection<H> {
                 Err(error) => return self.refuse(error, turn),
             },
         };
-        let framing = match framing::decide(version, &head.facts) {
+        let framing = match framing {
             Ok(framing) => framing,
             Err(error) => return self.refuse(error, turn),
         };
@@ -171,7 +178,9 @@ impl<H: Handler> Connection<H> {
         };
         let Self { role, room, ends, core, output, slot, generation, .. } = self;
         let Role::Http(role) = role else { return 0 };
-        role.receiver.begin_body(framing.body);
+        if PLAIN {
+            role.receiver.begin_body(Body::Empty);
+        }
         let whole = framing.body == Body::Empty;
         role.step(if whole { Step::HeadOnly } else { Step::HeadThenBody });
         let mut side = HttpSide::new(request);
@@ -212,14 +221,19 @@ impl<H: Handler> Connection<H> {
         exchange.request = request;
         exchange.expecting = framing.expect_continue;
         exchange.path = turn.env.kit.paths.last;
-        role.due = Due::Nothing;
+        if whole {
+            role.await_answer(turn);
+        }
         // None is dropped here: the one before has ended, or this one would not be read.
         debug_assert!(role.exchange.is_none(), "one request at a time");
         std::mem::forget(role.exchange.replace(exchange));
+        if !whole {
+            self.begin_body(rest, turn);
+        }
         match outcome {
             Ok(Ok(())) if !has_handler => self.answer_for_app(404, "not found\n", turn),
             Ok(Ok(())) if whole => self.settle_http(turn),
-            Ok(Ok(())) => return self.first_event(rest, turn),
+            Ok(Ok(())) => self.first_event(turn),
             Err(failure) if !has_handler => self.app_failed(&failure, turn),
             Ok(Err(error)) => self.first_event_failed(&call::failure(error), effects, turn),
             Err(panic) => self.first_event_failed(&panic, effects, turn),
@@ -249,29 +263,29 @@ impl<H: Handler> Connection<H> {
         self.answer_for_app(500, "the application failed\n", turn);
     }
 
-    /// Tells the first event of a request with a body, if one is due before its first piece.
-    fn first_event(&mut self, rest: &[u8], turn: &mut Turn<'_>) -> usize {
-        let Role::Http(role) = &mut self.role else { return 0 };
+    /// A body follows the head: its deadlines begin, and it is decided whether the client waits for
+    /// a 100. Every answer that comes before the body passes here first, whoever gives it.
+    fn begin_body(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
+        let Some(role) = self.http() else { return };
         role.body_began = turn.env.round.now;
-        role.drained = 0;
         role.body_progress(turn);
-        let Some(exchange) = &mut role.exchange else { return 0 };
-        if !exchange.expecting {
-            // The loop goes on with the pieces.
-            return 0;
+        let Some(exchange) = &mut role.exchange else { return };
+        // RFC 9110 §10.1.1: the 100 may be omitted if the body is arriving already.
+        exchange.expecting &= rest.is_empty();
+        if exchange.expecting {
+            // An answer now suppresses the 100. A client that gets it may or may not send the body
+            // still, so the connection cannot go on after it (RFC 9110 §10.1.1).
+            // [9110-10.1.1-3] [9110-10.1.1-4]
+            exchange.side.do_not_persist();
         }
-        if !rest.is_empty() {
-            // RFC 9110 §10.1.1: the 100 may be omitted if the body is arriving already.
-            exchange.expecting = false;
-            return 0;
+    }
+
+    /// The first event of a request with a body: told before the client sends anything if it waits
+    /// for a 100, else with the first piece.
+    fn first_event(&mut self, turn: &mut Turn<'_>) {
+        if self.http().and_then(|role| role.exchange.as_ref()).is_some_and(|e| e.expecting) {
+            self.tell_http(Event::HttpRequest { body: b"", more_body: true }, turn);
         }
-        // The handler is asked before the client sends anything: an answer now suppresses the
-        // 100. A client that gets it may or may not send the body still, so the connection
-        // cannot go on after it (RFC 9110 §10.1.1).
-        exchange.side.do_not_persist();
-        // [9110-10.1.1-3] [9110-10.1.1-4]
-        self.tell_http(Event::HttpRequest { body: b"", more_body: true }, turn);
-        0
     }
 
     /// An upgrade request: checks the handshake, calls the application with a websocket scope,
@@ -319,7 +333,7 @@ impl<H: Handler> Connection<H> {
             Ok(Some(handler)) => {
                 let offered = headers.get_all("sec-websocket-protocol");
                 let path = turn.env.kit.paths.number(target.path());
-                WebSocketRole::new(handler, accept, offered, compression, path, turn.env.round.now)
+                WebSocketRole::new(handler, accept, offered, compression, path, &turn.env)
             }
             // [6455-4.2.2-4]
             Ok(None) => return self.answer(404, &[], "not found\n", Cause::NotPersistent, turn),

@@ -5,6 +5,7 @@ use crate::asgi::order;
 use crate::asgi::outbox::Side;
 use crate::asgi::{Event, Handler};
 use crate::conn::call;
+use crate::conn::linger::Linger;
 use crate::conn::record::{Cause, Deadline};
 use crate::conn::trace::Trace;
 use crate::conn::{Connection, Role, Turn};
@@ -12,6 +13,9 @@ use crate::http::cycle::{Cycle, Step};
 use crate::http::sender::{self, Field, Request};
 use crate::http::{Error, Version};
 use crate::ws::handshake::Refusal;
+
+/// What is wrong after the response timeout.
+pub(in crate::conn) const NO_ANSWER: &str = "the application began no answer in time";
 
 impl<H: Handler> Connection<H> {
     /// There are more connections than allowed: a newcomer is told so at once.
@@ -71,7 +75,7 @@ impl<H: Handler> Connection<H> {
             role.step(Step::Close);
             role.due = Due::Nothing;
         }
-        self.close(cause, true);
+        self.close_http(cause, true);
     }
 
     /// The response cannot be completed: what was encoded is sent, then the connection ends
@@ -84,7 +88,18 @@ impl<H: Handler> Connection<H> {
             role.step(Step::Close);
             role.due = Due::Nothing;
         }
-        self.close(cause, false);
+        self.close_http(cause, false);
+    }
+
+    /// Writes what is queued, then ends; with `linger` a peer that still sends is listened to for a
+    /// while, and anyway if it sends the body of a request (RFC 9112 §9.6).
+    pub(super) fn close_http(&mut self, cause: Cause, linger: bool) {
+        let sends_body = self.http().is_some_and(|role| role.has_body_left());
+        // [9112-9.6-5]
+        match sends_body && !self.draining {
+            true => self.close_and(cause, Linger::Body),
+            false => self.close(cause, linger),
+        }
     }
 
     /// The scope ends before its response is complete: tells the handler, drops it.
@@ -111,41 +126,34 @@ impl<H: Handler> Connection<H> {
     /// A FIN while this connection speaks HTTP.
     pub(in crate::conn) fn http_peer_ended(&mut self, turn: &mut Turn<'_>) {
         let Role::Http(role) = &mut self.role else { return };
-        let begun = |e: &Exchange<H>| e.side.order().has_begun() || e.side.has_file();
-        let begun = role.exchange.as_deref().is_some_and(begun);
+        if role.outlives_peer(&turn.env.round.config) {
+            // It is the last answer.
+            if let Some(exchange) = &mut role.exchange {
+                exchange.side.do_not_persist();
+            }
+            return;
+        }
         match role.cycle {
             Cycle::Idle => self.close(Cause::PeerClosed, false),
             // RFC 9112 §8: an incomplete request. Whoever sent it does not listen for an answer.
             Cycle::Head => self.close(Cause::PeerVanished, false),
             // [9112-6.3-4] [9112-9.5-3]
-            Cycle::Exchange => {
-                self.http_scope_lost(turn);
-                self.close(Cause::PeerVanished, false);
-            }
-            // A client that shut its writing side may still read (a "half-close"): an answer
-            // that has begun is completed.
-            Cycle::Answering if begun => {}
-            // One that has not begun counts as unwanted.
-            Cycle::Answering => {
+            Cycle::Exchange | Cycle::Answering => {
                 self.http_scope_lost(turn);
                 self.close(Cause::PeerVanished, false);
             }
             Cycle::Draining => self.close(Cause::PeerVanished, false),
             Cycle::Closing | Cycle::Upgraded => {}
         }
-        if begun && let Some(exchange) = self.http().and_then(|role| role.exchange.as_mut()) {
-            exchange.side.do_not_persist();
-        }
     }
 
     /// A deadline of HTTP may have passed.
     pub(in crate::conn) fn http_time(&mut self, turn: &mut Turn<'_>) {
-        if self.unread_since.is_some() {
-            return;
-        }
-        let now = turn.env.round.now;
+        let (now, unread) = (turn.env.round.now, self.unread_since.is_some());
         let Some(role) = self.http() else { return };
         match role.due {
+            Due::Answer(at) if now >= at && role.awaits_head() => self.answer_late(turn),
+            _ if unread => {}
             Due::Idle(since) if now >= since + turn.env.round.config.idle_timeout => {
                 // [9112-9.5-2]
                 self.close(Cause::DeadlinePassed(Deadline::Idle), false)
@@ -168,6 +176,14 @@ impl<H: Handler> Connection<H> {
             }
             _ => {}
         }
+    }
+
+    /// The application has begun no answer in time.
+    #[cold]
+    fn answer_late(&mut self, turn: &mut Turn<'_>) {
+        log::warn!("{NO_ANSWER}: response_timeout is {:?}", turn.env.round.config.response_timeout);
+        let text = format!("{NO_ANSWER} (response_timeout, RFC 9110 §15.6.5)\n");
+        self.answer(504, &[], &text, Cause::DeadlinePassed(Deadline::Response), turn);
     }
 
     /// The server is ending.

@@ -1,7 +1,7 @@
 //! Drives HTTP scopes: one request after the other on one connection (RFC 9112 §9.3).
 
 mod begin;
-mod ending;
+pub(super) mod ending;
 mod response;
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::pace::{self, Rule};
 use super::record::Cause;
 use super::{Connection, Phase, Role, Turn, budget, call};
-use crate::asgi::order;
+use crate::asgi::order::{self, Fin};
 use crate::asgi::outbox::HttpSide;
 use crate::asgi::paths::PathName;
 use crate::asgi::{App, Config, Event, Handler};
@@ -20,13 +20,14 @@ use crate::http::head::{self, Head};
 use crate::http::receiver::{HeadStep, Receiver};
 use crate::http::sender::Request;
 
-/// What is left of a body after the response is complete is read and dropped up to this size;
-/// if more is to come the connection ends instead (bytes).
+/// So much of a body may be left when a response begins that is complete at once; it is read and
+/// dropped then. With more to come, or nobody knows how much, the response ends the connection and
+/// says so (bytes).
 const DRAIN_BODY: u64 = 64 * 1024;
 /// A file is read in pieces of this size.
 const FILE_PIECE: usize = 64 * 1024;
 
-/// What the peer is expected to do next, and by when.
+/// What is expected next, and by when.
 #[derive(Debug, Clone, Copy)]
 enum Due {
     /// Begin a request, some time after this.
@@ -35,6 +36,8 @@ enum Due {
     Head(Moment),
     /// Send some byte of the body; the error tells which of two rules is the stricter one.
     Body(Moment, Error),
+    /// Nothing: the application's answer is due by this time.
+    Answer(Moment),
     /// Nothing.
     Nothing,
 }
@@ -48,8 +51,6 @@ pub(super) struct HttpRole<H> {
     due: Due,
     /// When the body began, and by when its rate must have been kept.
     body_began: Moment,
-    /// Bytes of the body that were dropped after the response was complete.
-    drained: u32,
     /// The request is a HEAD: no answer to it has a body, not even a refusal.
     is_head: bool,
 }
@@ -91,7 +92,6 @@ impl<H> HttpRole<H> {
             exchange: None,
             due: Due::Head(first_head_due),
             body_began: first_head_due,
-            drained: 0,
             is_head: false,
         }
     }
@@ -118,31 +118,84 @@ impl<H> HttpRole<H> {
         usize::try_from(left).unwrap_or(usize::MAX)
     }
 
+    /// The next deadline; those of the peer stand still while it is not read.
     #[inline]
-    pub(super) fn deadline(&self, config: &Config) -> Option<Moment> {
+    pub(super) fn deadline(&self, unread: bool, config: &Config) -> Option<Moment> {
         match self.due {
+            Due::Answer(at) => self.awaits_head().then_some(at),
+            _ if unread => None,
             Due::Idle(since) => Some(since + config.idle_timeout),
             Due::Head(at) | Due::Body(at, _) => Some(at),
             Due::Nothing => None,
         }
     }
 
+    /// Is a request being served?
+    pub(super) fn has_exchange(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// Has the application not begun its answer?
+    fn awaits_head(&self) -> bool {
+        self.exchange.as_deref().is_some_and(|e| e.side.order() == order::Http::AwaitStart)
+    }
+
+    /// The request is complete.
+    fn await_answer(&mut self, turn: &Turn<'_>) {
+        let due = turn.env.round.config.answer_due(turn.env.round.now);
+        self.due = due.map_or(Due::Nothing, Due::Answer);
+    }
+
     pub(super) fn shift_deadlines(&mut self, pause: Duration) {
         self.body_began += pause;
         match &mut self.due {
             Due::Idle(at) | Due::Head(at) | Due::Body(at, _) => *at += pause,
-            Due::Nothing => {}
+            Due::Answer(_) | Due::Nothing => {}
         }
     }
 
+    /// The side, for who is about to send.
     pub(super) fn side_mut(&mut self) -> Option<&mut HttpSide> {
-        self.exchange.as_mut().map(|exchange| &mut exchange.side)
+        let exchange = self.exchange.as_mut()?;
+        exchange.side.set_unread(is_unread(&self.receiver));
+        Some(&mut exchange.side)
     }
 
-    /// Is an answer due that the application has not begun?
-    pub(super) fn waits_for_app(&self) -> bool {
-        let begun = |e: &Exchange<H>| e.side.order() != order::Http::AwaitStart;
-        self.cycle == Cycle::Answering && !self.exchange.as_deref().is_some_and(begun)
+    /// Is more of the body to come, also if nobody knows how much?
+    fn has_body_left(&self) -> bool {
+        self.receiver.body_left() != Some(0)
+    }
+
+    /// The connection serves no more: drops bytes that may belong to a body. Tells whether it ended
+    /// with them.
+    pub(super) fn skip_body(&mut self, bytes: &mut [u8]) -> bool {
+        self.has_body_left() && self.receiver.skip(bytes)
+    }
+
+    /// May the scope still answer after the peer's FIN?
+    pub(super) fn outlives_peer(&self, config: &Config) -> bool {
+        let fin = match self.cycle {
+            Cycle::Answering if config.half_close => Fin::HalfClose,
+            Cycle::Answering => Fin::BehindRequest,
+            _ => Fin::InRequest,
+        };
+        self.exchange.as_deref().is_some_and(|e| e.side.order().outlives_fin(fin))
+    }
+
+    /// Is the request complete, and no answer allowed any more if the peer has left?
+    pub(super) fn waits_in_vain(&self, config: &Config) -> bool {
+        self.cycle == Cycle::Answering && !self.outlives_peer(config)
+    }
+
+    /// The server is ending, and nothing waits behind this request, or something does. Is there a
+    /// scope whose answer its handler has not ended?
+    pub(super) fn begin_shutdown(&mut self, nothing_waits: bool) -> bool {
+        let Some(exchange) = &mut self.exchange else { return false };
+        let order = exchange.side.order();
+        if self.cycle == Cycle::Answering && order == order::Http::AwaitStart && nothing_waits {
+            exchange.side.do_not_persist();
+        }
+        exchange.handler.is_some() && order != order::Http::Done
     }
 
     /// The path of the request that is not answered yet.
@@ -185,6 +238,13 @@ impl<H> HttpRole<H> {
             (at, Rule::Silence) => Due::Body(at, Error::BodyTimeout),
         };
     }
+}
+
+/// Is more of the body still to come than anybody reads after the response? Where a chunked body
+/// ends is not known before its end.
+#[inline]
+fn is_unread(receiver: &Receiver) -> bool {
+    receiver.body_left().is_none_or(|left| left > DRAIN_BODY)
 }
 
 #[cold]
@@ -285,13 +345,16 @@ impl<H: Handler> Connection<H> {
         };
         if piece.end {
             role.step(Step::BodyComplete);
-            role.due = Due::Nothing;
+            role.await_answer(turn);
         } else {
             role.body_progress(turn);
         }
         if let Some(exchange) = &mut role.exchange {
             // The client did not wait for the 100 after all.
             exchange.expecting = false;
+            if self.last_call && piece.end && piece.consumed == bytes.len() {
+                exchange.side.do_not_persist();
+            }
         }
         if piece.data > 0 || piece.end {
             let body = &bytes[..piece.data];
@@ -300,7 +363,8 @@ impl<H: Handler> Connection<H> {
         piece.consumed
     }
 
-    /// The response is complete; takes what is left of the body and drops it.
+    /// The response is complete, and did not say that it is the last one; takes what is left of the
+    /// body, within its limits and deadlines, and drops it.
     #[inline(never)]
     fn drain_body(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> usize {
         if !self.may_proceed(budget::CALLBACK, turn) {
@@ -308,17 +372,13 @@ impl<H: Handler> Connection<H> {
         }
         let Role::Http(role) = &mut self.role else { return 0 };
         let Ok(piece) = role.receiver.body(bytes, turn.env.round.config.max_body) else {
-            self.close(Cause::BodyUnread, true);
+            self.close_http(Cause::BodyUnread, true);
             return bytes.len();
         };
-        // A read is far below 4 GiB, and so is what is dropped before the connection ends.
         // [9112-9.3-3]
-        role.drained = role.drained.saturating_add(piece.consumed as u32);
         if piece.end {
             role.step(Step::BodyComplete);
             role.due = Due::Idle(turn.env.round.now);
-        } else if u64::from(role.drained) > DRAIN_BODY {
-            self.close(Cause::BodyUnread, true);
         } else {
             role.body_progress(turn);
         }

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use super::{DRAIN_BODY, Due, Exchange, FILE_PIECE, HttpRole};
+use super::{Due, Exchange, FILE_PIECE, HttpRole, is_unread};
 use crate::asgi::log_limit::Kind;
 use crate::asgi::order;
 use crate::asgi::outbox::{HttpSide, Side};
@@ -40,7 +40,7 @@ impl<H: Handler> Connection<H> {
         let Role::Http(role) = &mut self.role else { return };
         let HttpRole { receiver, exchange: Some(exchange), .. } = &mut **role else { return };
         let Exchange { handler: Some(handler), side, .. } = &mut **exchange else { return };
-        side.set_unread(receiver.body_left().is_some_and(|left| left > DRAIN_BODY));
+        side.set_unread(is_unread(receiver));
         let (side, slot) = (Side::Http(side), (self.slot, self.generation));
         match call::tell_on(handler, event, side, &mut self.core, &mut self.output, turn, slot) {
             Ok(()) | Err(Failure::Closed) => self.settle_http(turn),
@@ -191,10 +191,7 @@ impl<H: Handler> Connection<H> {
             self.core.end();
         }
         role.step(Step::ResponseComplete);
-        let left = match role.cycle {
-            Cycle::Draining => role.receiver.body_left().unwrap_or(0),
-            _ => 0,
-        };
+        let unread = is_unread(&role.receiver);
         if role.cycle == Cycle::Idle {
             role.due = Due::Idle(turn.env.round.now);
         }
@@ -205,19 +202,22 @@ impl<H: Handler> Connection<H> {
             // RFC 9110 §8.6: fewer bytes than announced. Never padded: the peer must see it.
             let what = "the response body is shorter than its content-length: connection cut";
             turn.env.log(Kind::Handler, format_args!("{what}"));
-            self.close(Cause::HandlerFailed, false);
-        } else if left > DRAIN_BODY {
-            // [9112-9.3-3]
-            self.close(Cause::BodyUnread, true);
+            self.close_http(Cause::HandlerFailed, false);
         } else if !persists || self.draining {
             let ending = self.draining || self.last_call;
-            let cause = if ending { Cause::Shutdown } else { Cause::NotPersistent };
+            let cause = match ending {
+                true => Cause::Shutdown,
+                false if self.eof => Cause::PeerClosed,
+                // [9112-9.3-3]
+                false if unread => Cause::BodyUnread,
+                false => Cause::NotPersistent,
+            };
             // RFC 9112 §9.6: a client that sends "close" "MUST NOT send further requests on that
             // connection". Nothing can come then that would make the system reset the connection
             // before our answer is read: no need to listen. (Behind a body old clients send an
             // empty line more.)
             // [9112-9.6-2] [9112-9.6-5]
-            self.close(cause, ending || !was_last);
+            self.close_http(cause, ending || !was_last);
         }
     }
 

@@ -20,7 +20,8 @@ impl<W: World, A: App> Worker<W, A> {
             self.accept_retry = None;
             self.acceptable = true;
         }
-        if !self.acceptable || self.accept_retry.is_some() || self.ending.is_some() {
+        let lets_in = self.ending.as_ref().is_none_or(|ending| ending.lets_in());
+        if !self.acceptable || self.accept_retry.is_some() || !lets_in {
             return;
         }
         for _ in 0..ACCEPTS {
@@ -80,6 +81,9 @@ impl<W: World, A: App> Worker<W, A> {
         let mut sink = SocketSink { stream: &mut stream, writable: &mut ready.writable };
         let mut turn = self.tools.turn(&mut sink, &mut budget, None);
         let mut conn = Connection::new(key.slot, key.generation, addresses, &turn.env);
+        if self.ending.is_some() {
+            conn.last_call();
+        }
         if !admitted {
             if connections > max.saturating_add(REFUSALS) {
                 conn.abort(&mut turn);

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ending::Ending;
 use super::{LIFESPAN_TIMEOUT, NoSink, Worker};
 use crate::asgi::App;
 use crate::asgi::env::Env;
@@ -57,7 +58,9 @@ impl<W: World, A: App> Worker<W, A> {
             self.mailbox.take(&mut self.taken);
             for mail in std::mem::take(&mut self.taken) {
                 match mail {
-                    Mail::Shutdown if starting => self.ending = Some(self.tools.round.now),
+                    Mail::Shutdown if starting => {
+                        self.ending = Some(Ending::at_once(self.tools.round.now));
+                    }
                     Mail::Shutdown => {}
                     other => self.mail(other),
                 }

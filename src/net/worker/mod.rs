@@ -16,7 +16,9 @@
 //! have much.
 
 mod accept;
+mod ending;
 mod lifespan;
+mod linger;
 mod pace;
 mod publish;
 #[cfg(test)]
@@ -32,7 +34,6 @@ use std::time::Duration;
 use super::commands::{KEPT, Mail, WorkerMailbox};
 use super::files::RealFiles;
 use super::lifespan::{LIFESPAN_KEY, Lifespan};
-use super::listener::BACKLOG;
 use super::log_observer::LogObserver;
 use super::slab::{Key, Slab};
 use super::stats::Stats;
@@ -66,8 +67,6 @@ const AT_REST: Readiness =
     Readiness { readable: false, writable: true, read_closed: false, error: false };
 /// Connections accepted in one turn of the loop.
 const ACCEPTS: usize = 64;
-/// How often that is done at the end of the server: for as many as the system lets wait.
-const LAST_ACCEPTS: usize = BACKLOG as usize / ACCEPTS + 1;
 /// Reads of one connection in one turn of the loop.
 const READS: usize = 8;
 /// After the system ran out of descriptors: when to try again.
@@ -127,6 +126,8 @@ enum Fault {
     EndlessTurn,
     /// A pass of publications goes to all members in one round.
     EndlessPass,
+    /// The end of a peer is not looked at while the application pauses.
+    FinUnseen,
 }
 
 /// The platform's clock, for a turn.
@@ -264,6 +265,8 @@ pub(crate) struct Worker<W: World, A: App> {
     pace: Pace,
     #[cfg(test)]
     fault: Option<Fault>,
+    /// Who lingers for the body of a request.
+    lingerers: linger::Lingerers,
     /// Publications that wait for the next pass, in order.
     publications: VecDeque<Parcel>,
     /// The publications that are being given to members.
@@ -276,8 +279,8 @@ pub(crate) struct Worker<W: World, A: App> {
     acceptable: bool,
     /// When to try to accept again.
     accept_retry: Option<Moment>,
-    /// The server is ending; when everything ends, whatever peers do.
-    ending: Option<Moment>,
+    /// The server is ending.
+    ending: Option<ending::Ending>,
     /// The first worker of a server has its lifespan.
     lifespan: Option<Lifespan<A::Handler>>,
 }
@@ -334,6 +337,7 @@ impl<W: World, A: App> Worker<W, A> {
             pace,
             #[cfg(test)]
             fault: None,
+            lingerers: linger::Lingerers::default(),
             publications: VecDeque::new(),
             pass: None,
             branch,
@@ -355,7 +359,7 @@ impl<W: World, A: App> Worker<W, A> {
         while !self.is_over() {
             self.step()?;
         }
-        self.remove_all();
+        self.cut_what_is_left();
         Ok(())
     }
 
@@ -382,6 +386,7 @@ impl<W: World, A: App> Worker<W, A> {
         self.take_mail();
         self.serve_ready();
         self.accept();
+        self.go_on_ending();
         self.serve_waiting(listed);
         self.apply_waiting();
         self.publish();
@@ -401,20 +406,23 @@ impl<W: World, A: App> Worker<W, A> {
     }
 
     fn is_over(&self) -> bool {
-        let Some(deadline) = self.ending else { return false };
-        self.connections.len() == 0 || self.tools.round.now >= deadline
+        let Some(ending) = &self.ending else { return false };
+        let nobody = self.connections.len() == 0 && !ending.lets_in();
+        nobody || self.tools.round.now >= ending.deadline()
     }
 
     /// How long to wait: not at all while there is work that no event announces.
     fn timeout(&mut self) -> Option<Duration> {
         let accept_now = self.acceptable && self.accept_retry.is_none();
         let lists = self.run_again.len() + self.deferred.len() + self.mails.len() + self.due.len();
-        if accept_now || lists > 0 || self.has_publications() {
+        let ends = self.ending.as_ref().is_some_and(|ending| ending.goes_on());
+        if accept_now || ends || lists > 0 || self.has_publications() {
             return Some(Duration::ZERO);
         }
         let lifespan = self.lifespan.as_ref().and_then(Lifespan::deadline);
         let kit = [self.tools.kit.pool.deadline(), self.tools.kit.limits.deadline()];
-        let next = [self.timers.next(), self.accept_retry, self.ending, lifespan]
+        let ending = self.ending.as_ref().map(|ending| ending.next());
+        let next = [self.timers.next(), self.accept_retry, ending, lifespan]
             .into_iter()
             .chain(kit)
             .flatten()
@@ -620,6 +628,7 @@ impl<W: World, A: App> Worker<W, A> {
     fn serve_long(&mut self, key: Key, news: Readiness, mut first: Option<Read>) {
         let mut budget = self.turn_budget();
         let relisted = self.has(Fault::ListedTwice);
+        let fin_unseen = self.has(Fault::FinUnseen);
         let Some(entry) = self.connections.get_mut(key) else { return };
         if relisted {
             entry.queued = false;
@@ -630,6 +639,9 @@ impl<W: World, A: App> Worker<W, A> {
         let Entry { stream, conn, ready, .. } = entry;
         let mut clock = PlatformClock(&mut self.world);
         ready.add(news);
+        if ready.read_closed && !fin_unseen {
+            conn.peer_will_send_no_more();
+        }
         conn.begin_turn(&mut self.loan);
         if ready.error {
             // A reset: what was queued can never leave.
@@ -714,9 +726,11 @@ impl<W: World, A: App> Worker<W, A> {
         if entry.conn.is_ended() {
             return self.remove(key);
         }
+        let mut lingers = false;
         if entry.conn.is_lingering() && !entry.shut {
             entry.shut = true;
             entry.stream.shutdown_write();
+            lingers = entry.conn.lingers_for_body();
         }
         let config = &self.tools.round.config;
         self.timers.set(key, entry.conn.deadline(config), &mut entry.armed);
@@ -729,6 +743,9 @@ impl<W: World, A: App> Worker<W, A> {
             || (entry.ready.writable && entry.conn.wants_write());
         if again {
             self.run_later(key);
+        }
+        if lingers {
+            self.lingers(key);
         }
     }
 
@@ -803,6 +820,9 @@ impl<W: World, A: App> Worker<W, A> {
         let connections = &mut self.connections;
         self.timers.gone(|key| connections.get_mut(key).is_some());
         self.table.depart(member(key));
+        if entry.shut {
+            self.lingerers.gone(key);
+        }
         self.stats.held(entry.held, 0);
         let Entry { mut stream, conn, mut ready, admitted, .. } = entry;
         let mut budget = Budget::default();
@@ -878,35 +898,6 @@ impl<W: World, A: App> Worker<W, A> {
             entry.watch = Watch::Normal;
             entry.armed = None;
             self.enter(key, |conn, turn| conn.time(&*app, turn));
-        }
-    }
-
-    /// Ends in order: accepts no more, answers what is in flight.
-    fn begin_ending(&mut self) {
-        if self.ending.is_some() {
-            return;
-        }
-        // Who waits was promised an answer by the system: take them in, then close the door.
-        self.acceptable = true;
-        for _ in 0..LAST_ACCEPTS {
-            if !self.acceptable || self.accept_retry.is_some() {
-                break;
-            }
-            self.accept();
-        }
-        self.world.stop_accepting();
-        self.acceptable = false;
-        self.accept_retry = None;
-        self.ending = Some(self.tools.round.now + self.tools.round.config.drain_timeout);
-        for key in self.connections.keys() {
-            // Bytes that arrived already are served before the end is told, also those whose
-            // event was not taken yet.
-            if let Some(entry) = self.connections.get_mut(key) {
-                entry.ready.readable = true;
-            }
-            self.enter(key, |conn, _| conn.last_call());
-            self.serve_long(key, Readiness::default(), None);
-            self.enter(key, |conn, turn| conn.shutdown(turn));
         }
     }
 }

@@ -83,6 +83,7 @@ struct SimWorld {
     now: Moment,
     script: VecDeque<Step>,
     waiting: VecDeque<io::Result<SimStream>>,
+    ended: bool,
     mailbox: Arc<WorkerMailbox>,
     waits: Rc<RefCell<Vec<Option<Duration>>>>,
 }
@@ -110,8 +111,11 @@ impl World for SimWorld {
         match self.script.pop_front() {
             Some(mut step) => step(ready),
             None => {
-                self.mailbox.put(Mail::Shutdown);
-                ready.mailbox = true;
+                // Once: then nothing happens but time.
+                ready.mailbox = !std::mem::replace(&mut self.ended, true);
+                if ready.mailbox {
+                    self.mailbox.put(Mail::Shutdown);
+                }
             }
         }
         if !ready.listener && !ready.mailbox && ready.sockets.is_empty() {
@@ -162,6 +166,7 @@ fn run(waiting: Vec<io::Result<SimStream>>, script: Vec<Step>) -> (Vec<Option<Du
         now: Moment::at(Duration::ZERO),
         script: script.into(),
         waiting: waiting.into(),
+        ended: false,
         mailbox: Arc::clone(&mailbox),
         waits: Rc::clone(&waits),
     };
@@ -347,4 +352,21 @@ fn the_sink_of_a_socket_knows_what_was_not_acknowledged() {
     while sink.offer_one(&[0; 65536]).expect("it is connected") > 0 {}
     let asked = crate::net::unacknowledged(Ok(ends.0), Ok(ends.1));
     assert_eq!(sink.unacknowledged() > 0, asked > 0);
+}
+
+/// Between two slices of connections that are told the end, others are served.
+#[test]
+fn the_end_is_told_in_slices_and_idle_connections_end_after_the_grace() {
+    let peers: Vec<_> = (0..200).map(|_| Ok(socket(usize::MAX))).collect();
+    let (waits, stats) = run(peers, vec![]);
+    let zeros = |waits: &[Option<Duration>]| {
+        waits.iter().take_while(|wait| **wait == Some(Duration::ZERO)).count()
+    };
+    let sleeps: Vec<_> = (0..waits.len()).filter(|&at| waits[at] != Some(Duration::ZERO)).collect();
+    let end = sleeps[sleeps.len() - 2];
+    assert!(zeros(&waits[end + 1..]) >= 4, "three rounds and a rest: {waits:?}");
+    let grace = waits[sleeps[sleeps.len() - 1]].unwrap();
+    assert!(grace > Duration::from_millis(240) && grace < Duration::from_millis(260), "{grace:?}");
+    assert!(zeros(&waits[sleeps[sleeps.len() - 1] + 1..]) >= 3, "{waits:?}");
+    assert_eq!(stats.connections(), 0);
 }

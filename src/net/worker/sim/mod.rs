@@ -211,7 +211,7 @@ impl Sim {
             assert!(reads <= READS + 1, "{:?} was read {reads} times in a round", peer.kind);
             peer.check();
             if let Some(left) = peer.left_at(now) {
-                let noticed = peer.pipe.borrow().closed || peer.kind == Kind::Paused; // TODO
+                let noticed = peer.pipe.borrow().closed;
                 assert!(
                     noticed || now < left + NOTICED,
                     "{:?} left {:?} ago, unnoticed",
@@ -386,6 +386,7 @@ fn each_mistake_of_the_past_is_found() {
         (Fault::DueInSameRound, "round"),
         (Fault::ListedTwice, "on a list"),
         (Fault::EndlessTurn, ""),
+        (Fault::FinUnseen, "Paused left"),
     ];
     for (fault, how) in expected {
         let (seed, message) = found(fault).unwrap_or_else(|| panic!("{fault:?} is not found"));
