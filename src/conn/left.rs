@@ -56,6 +56,12 @@ impl<H: Handler> Connection<H> {
         }
     }
 
+    /// Has the application paused for too long? If it went on meanwhile, that is noted.
+    pub(super) fn is_left_for_good(&mut self, now: Moment, config: &Config) -> bool {
+        self.note_left(now, config);
+        self.left_deadline(config).is_some_and(|due| now >= due)
+    }
+
     /// The application has paused for too long.
     pub(super) fn left_for_good(&mut self, turn: &mut Turn<'_>) {
         self.left_since = None;

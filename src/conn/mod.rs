@@ -413,7 +413,7 @@ impl<H: Handler> Connection<H> {
             self.core.timer = None;
             self.tell_scope(Event::Timer, turn);
         }
-        if self.left_deadline(&turn.env.round.config).is_some_and(|due| now >= due) {
+        if self.left_since.is_some() && self.is_left_for_good(now, &turn.env.round.config) {
             return self.left_for_good(turn);
         }
         if let Some(since) = self.write_blocked.as_ref().map(|blocked| blocked.since)

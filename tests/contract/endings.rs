@@ -724,3 +724,13 @@ fn a_websocket_gets_its_close_after_the_grace() {
     assert_eq!(rig.peer.got[11..13], 1001u16.to_be_bytes());
     assert_eq!(told(&log).last().unwrap(), "/ws websocket.receive");
 }
+
+#[test]
+fn what_is_dropped_costs_of_the_turn() {
+    let mut rig = refused("Content-Length: 5000000", Config::default());
+    rig.turn(|conn, app, turn| {
+        let budget = *turn.budget;
+        conn.bytes_in(app, &mut [b'x'; 100_000], turn);
+        assert!(*turn.budget < budget);
+    });
+}

@@ -227,7 +227,10 @@ impl<A: App> Bench<A> {
             4 => self.rig.drain(bytes.len() * 100),
             5 => self.rig.drain(usize::MAX),
             6 => self.advance(Duration::from_millis(u64::from(what) * 100)),
-            7 => self.ended = true,
+            7 => {
+                self.ended = true;
+                self.rig.turn(|conn, _, _| conn.peer_will_send_no_more());
+            }
             8 => {
                 self.rig.last_call();
                 self.settle();

@@ -191,7 +191,6 @@ impl<H: Handler> Connection<H> {
             self.core.end();
         }
         role.step(Step::ResponseComplete);
-        let unread = is_unread(&role.receiver);
         if role.cycle == Cycle::Idle {
             role.due = Due::Idle(turn.env.round.now);
         }
@@ -205,12 +204,12 @@ impl<H: Handler> Connection<H> {
             self.close_http(Cause::HandlerFailed, false);
         } else if !persists || self.draining {
             let ending = self.draining || self.last_call;
-            let cause = match ending {
-                true => Cause::Shutdown,
-                false if self.eof => Cause::PeerClosed,
+            let cause = match &self.role {
+                _ if ending => Cause::Shutdown,
+                _ if self.eof => Cause::PeerClosed,
                 // [9112-9.3-3]
-                false if unread => Cause::BodyUnread,
-                false => Cause::NotPersistent,
+                Role::Http(role) if is_unread(&role.receiver) => Cause::BodyUnread,
+                _ => Cause::NotPersistent,
             };
             // RFC 9112 §9.6: a client that sends "close" "MUST NOT send further requests on that
             // connection". Nothing can come then that would make the system reset the connection
