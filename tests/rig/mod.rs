@@ -31,10 +31,10 @@ impl Mailbox for TestMailbox {
     }
 }
 
-/// A world in which the file `/file` holds `content`, and no other is there.
 /// Bytes of the file `/long`.
 pub const LONG: u64 = 200_000;
 
+/// A world in which the file `/file` holds `content`, `/long` many bytes, and no other is there.
 struct RigFiles;
 
 impl Files for RigFiles {
