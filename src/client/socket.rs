@@ -16,6 +16,8 @@ use crate::bytes::output::Sink;
 pub(super) struct Socket {
     stream: Arc<TcpStream>,
     session: Option<Session>,
+    /// What a write failed with. Nothing is written from then on, but what has come is read.
+    failure: Option<io::Error>,
 }
 
 impl Socket {
@@ -29,7 +31,7 @@ impl Socket {
         // Messages are whole: waiting to fill a segment would only delay them.
         stream.set_nodelay(true).map_err(not_connected)?;
         stream.set_nonblocking(true).map_err(not_connected)?;
-        let mut socket = Self { stream: Arc::new(stream), session };
+        let mut socket = Self { stream: Arc::new(stream), session, failure: None };
         socket.shake_hands(uri, deadline)?;
         Ok(socket)
     }
@@ -72,15 +74,22 @@ impl Socket {
 
     /// Does TLS hold bytes that the socket did not take?
     pub(super) fn wants_write(&self) -> bool {
-        self.session.as_ref().is_some_and(Session::wants_write)
+        self.failure.is_none() && self.session.as_ref().is_some_and(Session::wants_write)
     }
 
     /// Sends what TLS holds.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        match &mut self.session {
-            Some(session) => session.write_out(&self.stream),
-            None => Ok(()),
+    pub(super) fn flush(&mut self) {
+        if self.failure.is_none()
+            && let Some(session) = &mut self.session
+        {
+            self.failure = session.write_out(&self.stream).err();
         }
+    }
+
+    /// What a write failed with.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        // An error cannot be cloned.
+        self.failure.as_ref().map(|error| io::Error::new(error.kind(), error.to_string()))
     }
 
     /// Bytes of TLS that the socket took.
@@ -104,7 +113,13 @@ impl Socket {
 }
 
 impl Sink for Socket {
+    /// Does not fail: what the server sent before it went away can still be read, so an error of a
+    /// write is kept for [`Socket::failure`], and the bytes go nowhere.
     fn offer(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let all = || parts.iter().map(|part| part.len()).sum();
+        if self.failure.is_some() {
+            return Ok(all());
+        }
         let written = match &mut self.session {
             Some(session) => session.write(&self.stream, parts),
             None => (&*self.stream).write_vectored(parts),
@@ -112,9 +127,19 @@ impl Sink for Socket {
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            other => other,
+            Err(error) => {
+                self.failure = Some(error);
+                Ok(all())
+            }
+            Ok(taken) => Ok(taken),
         }
     }
+}
+
+/// Is there something to read now?
+pub(super) fn is_readable(stream: &TcpStream) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&now)), Ok(1..))
 }
 
 /// Waits until the stream can be read or written, or the time is over.
