@@ -3,6 +3,7 @@
 use clap::Args;
 use oneport::{App, AppError, Event, Flow, Handler, Message, Outbox, Scope, SendEvent, Server};
 
+use crate::say::{self, Lines, Printer};
 use crate::{exit, show};
 
 /// Starts a WebSocket echo server.
@@ -53,7 +54,15 @@ pub(crate) struct Flags {
 
 /// Serves until a signal; the exit code.
 pub(crate) fn run(flags: &Flags) -> u8 {
-    let echo = Echo { verbose: flags.verbose };
+    // A worker never waits until somebody reads what is told.
+    let printer = match flags.verbose.then(Printer::new).transpose() {
+        Ok(printer) => printer,
+        Err(error) => {
+            exit::complain(&error);
+            return exit::BROKEN;
+        }
+    };
+    let echo = Echo { lines: printer.as_ref().map(Printer::lines) };
     let server = Server::new(echo).workers(flags.workers.into()).max_message(flags.max_message);
     #[cfg(feature = "deflate")]
     let server = if flags.deflate { server.deflate(oneport::Deflate::default()) } else { server };
@@ -65,11 +74,17 @@ pub(crate) fn run(flags: &Flags) -> u8 {
         let address = bound.local_addr();
         bound
             .on_ready(move || {
-                println!("Echo server on ws://{address}/ (Ctrl-C ends it). Try:");
-                println!("  oneport connect ws://{address}/");
+                say::out(format_args!(
+                    "Echo server on ws://{address}/ (Ctrl-C ends it). Try:\n  \
+                     oneport connect ws://{address}/\n"
+                ));
             })
             .run()
     });
+    // The server is gone, and its lines with it.
+    if let Some(printer) = printer {
+        printer.end();
+    }
     match served {
         Ok(()) => exit::WELL,
         Err(error) => {
@@ -80,7 +95,8 @@ pub(crate) fn run(flags: &Flags) -> u8 {
 }
 
 struct Echo {
-    verbose: bool,
+    /// If all is told.
+    lines: Option<Lines>,
 }
 
 enum Answer {
@@ -90,8 +106,8 @@ enum Answer {
 
 /// A WebSocket.
 struct Client {
-    /// Address and port, if its doings are told.
-    name: Option<String>,
+    /// Where its doings are told, if they are, and its address and port.
+    told: Option<(Lines, String)>,
     subprotocol: Option<String>,
 }
 
@@ -109,7 +125,7 @@ impl App for Echo {
             Scope::WebSocket(websocket) => {
                 let name = || websocket.client.map_or("somebody".into(), |it| it.to_string());
                 Some(Answer::WebSocket(Client {
-                    name: self.verbose.then(name),
+                    told: self.lines.clone().map(|lines| (lines, name())),
                     subprotocol: websocket.subprotocols().next().map(str::to_string),
                 }))
             }
@@ -130,8 +146,8 @@ impl Handler for Answer {
 
 impl Client {
     fn tell(&self, what: impl FnOnce() -> String) {
-        if let Some(name) = &self.name {
-            eprintln!("{name} {}", what());
+        if let Some((lines, name)) = &self.told {
+            lines.print(format!("{name} {}", what()));
         }
     }
 

@@ -7,13 +7,18 @@
 //! | `echo.rs` | `oneport echo`: an echo server |
 //! | `load/` | `oneport load`: measures a server |
 //! | `exit.rs` | what the exit code tells |
+//! | `say.rs` | printing that cannot fail |
 //! | `show.rs` | what a peer sent, safe to print |
 //! | `value.rs` | values of options |
+
+// They panic when nobody reads: see `say.rs`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod connect;
 mod echo;
 mod exit;
 mod load;
+mod say;
 mod show;
 mod value;
 
