@@ -4,6 +4,8 @@
 //! cargo run --release --example autobahn_client -- ws://127.0.0.1:9001
 //! ```
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,16 +17,16 @@ const AGENT: &str = "oneport";
 fn main() -> ExitCode {
     env_logger::init();
     let Some(server) = std::env::args().nth(1) else {
-        eprintln!("usage: autobahn_client ws://HOST:PORT");
+        say(std::io::stderr(), format_args!("usage: autobahn_client ws://HOST:PORT"));
         return ExitCode::from(2);
     };
     match run_all(server.trim_end_matches('/')) {
         Ok(count) => {
-            println!("{count} cases");
+            say(std::io::stdout(), format_args!("{count} cases"));
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("autobahn_client: {error}");
+            say(std::io::stderr(), format_args!("autobahn_client: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -41,7 +43,7 @@ fn run_all(server: &str) -> Result<u32, Error> {
         match run_case(&format!("{server}/runCase?case={case}&agent={AGENT}")) {
             // How a case ends is judged by the server; here it is over.
             Ok(()) | Err(Error::Closed { .. } | Error::Protocol(_) | Error::Broken(_)) => {}
-            Err(error) => eprintln!("case {case}: {error}"),
+            Err(error) => say(std::io::stderr(), format_args!("case {case}: {error}")),
         }
     }
     let mut socket = client::connect(&format!("{server}/updateReports?agent={AGENT}"))?;
@@ -61,4 +63,9 @@ fn run_case(uri: &str) -> Result<(), Error> {
         let message = socket.receive()?;
         socket.send(&message)?;
     }
+}
+
+/// As `println!`, which panics when nobody reads what it prints any more.
+fn say(mut to: impl std::io::Write, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(to, "{line}");
 }

@@ -20,6 +20,8 @@
 //! A room is two things under one name: a *group*, to which the server delivers, and a set of
 //! names in [`Rooms`], since a group does not tell who is in it. Nothing that was said is kept.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -259,7 +261,7 @@ fn main() -> ExitCode {
     let address = match address(std::env::args().skip(1)) {
         Ok(address) => address,
         Err(message) => {
-            eprintln!("chat: {message}");
+            say(std::io::stderr(), format_args!("chat: {message}"));
             return ExitCode::from(2);
         }
     };
@@ -268,11 +270,20 @@ fn main() -> ExitCode {
     let server = Server::new(Chat::default()).max_message(MAX_MESSAGE);
     let served = server.bind(&address).and_then(|bound| {
         let at = bound.local_addr();
-        bound.on_ready(move || eprintln!("chat: open http://{at}/ in two browser tabs")).run()
+        bound
+            .on_ready(move || {
+                say(std::io::stderr(), format_args!("chat: open http://{at}/ in two browser tabs"))
+            })
+            .run()
     });
     if let Err(error) = served {
-        eprintln!("chat: {error}");
+        say(std::io::stderr(), format_args!("chat: {error}"));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// As `println!`, which panics when nobody reads what it prints any more.
+fn say(mut to: impl std::io::Write, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(to, "{line}");
 }

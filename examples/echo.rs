@@ -4,6 +4,8 @@
 //! It answers on any path, logs who connects and what they say, tells a polite end from a broken
 //! one, and keeps count of its clients. `--host H` and `--port P` choose where it listens.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -120,8 +122,11 @@ fn main() -> ExitCode {
             ("--port", Some(Ok(number))) => port = number,
             ("--host", Some(_)) => host = value.unwrap_or_default(),
             _ => {
-                eprintln!(
-                    "echo: {flag} is no flag or lacks its value; usage: echo [--host H] [--port P]"
+                say(
+                    std::io::stderr(),
+                    format_args!(
+                        "echo: {flag} is no flag or lacks its value; usage: echo [--host H] [--port P]"
+                    ),
                 );
                 return ExitCode::from(2);
             }
@@ -129,13 +134,22 @@ fn main() -> ExitCode {
     }
     let served = Server::new(Echo::default()).bind(&format!("{host}:{port}")).and_then(|bound| {
         let address = bound.local_addr();
-        bound.on_ready(move || eprintln!("echo: listening on ws://{address}")).run()
+        bound
+            .on_ready(move || {
+                say(std::io::stderr(), format_args!("echo: listening on ws://{address}"))
+            })
+            .run()
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("echo: {error}");
+            say(std::io::stderr(), format_args!("echo: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// As `println!`, which panics when nobody reads what it prints any more.
+fn say(mut to: impl std::io::Write, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(to, "{line}");
 }

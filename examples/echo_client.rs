@@ -5,6 +5,8 @@
 //! cargo run --example echo_client -- ws://127.0.0.1:8765/
 //! ```
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ fn main() -> ExitCode {
     match talk(&uri) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("echo_client: {error}");
+            say(std::io::stderr(), format_args!("echo_client: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -28,13 +30,20 @@ fn talk(uri: &str) -> Result<(), client::Error> {
         .receive_timeout(Duration::from_secs(5))
         .connect()?;
     for text in ["Hello!", "How are you?", "Grüße aus Köln \u{1f44b}"] {
-        println!("> {text}");
+        say(std::io::stdout(), format_args!("> {text}"));
         socket.send(text)?;
         match socket.receive()? {
-            client::Message::Text(echo) => println!("< {echo}"),
-            client::Message::Binary(bytes) => println!("< {} bytes", bytes.len()),
+            client::Message::Text(echo) => say(std::io::stdout(), format_args!("< {echo}")),
+            client::Message::Binary(bytes) => {
+                say(std::io::stdout(), format_args!("< {} bytes", bytes.len()))
+            }
         }
     }
-    println!("round trip: {:?}", socket.ping(Duration::from_secs(5))?);
+    say(std::io::stdout(), format_args!("round trip: {:?}", socket.ping(Duration::from_secs(5))?));
     socket.close(1000, "that was all")
+}
+
+/// As `println!`, which panics when nobody reads what it prints any more.
+fn say(mut to: impl std::io::Write, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(to, "{line}");
 }

@@ -13,6 +13,8 @@
 //! | `testbed/websocket.rs` | the WebSockets |
 //! | `testbed/shared.rs` | what all of them share, and the scope as JSON |
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 #[path = "testbed/flags.rs"]
 mod flags;
 #[path = "testbed/http.rs"]
@@ -135,12 +137,15 @@ fn main() -> ExitCode {
     let flags = match flags::parse(std::env::args().skip(1)) {
         Ok(flags) => flags,
         Err(message) => {
-            eprintln!("testbed: {message}");
+            say(std::io::stderr(), format_args!("testbed: {message}"));
             return ExitCode::from(2);
         }
     };
     if let Err(error) = shared::make_files() {
-        eprintln!("testbed: cannot make the file that /file serves: {error}");
+        say(
+            std::io::stderr(),
+            format_args!("testbed: cannot make the file that /file serves: {error}"),
+        );
         return ExitCode::FAILURE;
     }
     let server = flags.configure(Server::new(Testbed));
@@ -148,16 +153,24 @@ fn main() -> ExitCode {
     let bound = match server.bind(&flags.address()) {
         Ok(bound) => bound,
         Err(error) => {
-            eprintln!("testbed: {error}");
+            say(std::io::stderr(), format_args!("testbed: {error}"));
             return ExitCode::FAILURE;
         }
     };
     let address = bound.local_addr();
-    match bound.on_ready(move || eprintln!("listening on http://{address}")).run() {
+    match bound
+        .on_ready(move || say(std::io::stderr(), format_args!("listening on http://{address}")))
+        .run()
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("testbed: {error}");
+            say(std::io::stderr(), format_args!("testbed: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// As `println!`, which panics when nobody reads what it prints any more.
+fn say(mut to: impl std::io::Write, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(to, "{line}");
 }

@@ -6,6 +6,8 @@
 //! cargo run --example ticker_client -- ws://127.0.0.1:8765/
 //! ```
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +22,7 @@ fn main() -> ExitCode {
     match tick(&uri) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ticker_client: {error}");
+            say(std::io::stderr(), format_args!("ticker_client: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -42,7 +44,10 @@ fn tick(uri: &str) -> Result<(), client::Error> {
     std::thread::spawn(move || {
         for message in &mut receiver {
             match message {
-                Ok(message) => println!("< {}", message.as_text().unwrap_or("(binary)")),
+                Ok(message) => say(
+                    std::io::stdout(),
+                    format_args!("< {}", message.as_text().unwrap_or("(binary)")),
+                ),
                 Err(error) => {
                     let _ = end.send(Err(error));
                     return;
@@ -63,4 +68,9 @@ fn tick(uri: &str) -> Result<(), client::Error> {
             }
         }
     }
+}
+
+/// As `println!`, which panics when nobody reads what it prints any more.
+fn say(mut to: impl std::io::Write, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(to, "{line}");
 }

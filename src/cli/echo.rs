@@ -3,7 +3,7 @@
 use clap::Args;
 use oneport::{App, AppError, Event, Flow, Handler, Message, Outbox, Scope, SendEvent, Server};
 
-use crate::{exit, log, show};
+use crate::{exit, log, say, show};
 
 /// Starts a WebSocket echo server.
 ///
@@ -66,8 +66,10 @@ pub(crate) fn run(flags: &Flags) -> u8 {
         let address = bound.local_addr();
         bound
             .on_ready(move || {
-                println!("Echo server on ws://{address}/ (Ctrl-C ends it). Try:");
-                println!("  oneport connect ws://{address}/");
+                say::out(format_args!(
+                    "Echo server on ws://{address}/ (Ctrl-C ends it). Try:\n  \
+                     oneport connect ws://{address}/\n"
+                ));
             })
             .run()
     });

@@ -26,5 +26,5 @@ pub(crate) fn code(error: &Error) -> u8 {
 
 /// Says on standard error what went wrong, safe to print.
 pub(crate) fn complain(what: &dyn std::fmt::Display) {
-    eprintln!("oneport: {}", crate::show::line(&what.to_string()));
+    crate::say::err(format_args!("oneport: {}\n", crate::show::line(&what.to_string())));
 }

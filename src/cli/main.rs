@@ -8,14 +8,19 @@
 //! | `load/` | `oneport load`: measures a server |
 //! | `log.rs` | the log of `oneport echo` |
 //! | `exit.rs` | what the exit code tells |
+//! | `say.rs` | printing that cannot fail |
 //! | `show.rs` | what a peer sent, safe to print |
 //! | `value.rs` | values of options |
+
+// They panic when nobody reads: see `say.rs`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod connect;
 mod echo;
 mod exit;
 mod load;
 mod log;
+mod say;
 mod show;
 mod value;
 

@@ -13,12 +13,42 @@ const LONGEST_TEXT: usize = 16 * 1024;
 /// Bytes of a binary message that a person is shown.
 const LONGEST_DUMP: usize = 128;
 
-/// Does this character act instead of being shown? Control characters (C0, DEL, C1) do, and
-/// those that turn the direction of writing (they can make a text look like another one).
+/// Characters that are not seen and yet do something, in order: those of the general category Cf
+/// (format: they turn the direction of writing, join, tag, annotate), of the property
+/// Default_Ignorable_Code_Point (they are shown as nothing, so that a text can look like another one
+/// or carry a hidden one), and the separators of lines and paragraphs.
+const UNSEEN: [(char, char); 25] = [
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{6dd}', '\u{6dd}'),
+    ('\u{70f}', '\u{70f}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8e2}', '\u{8e2}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{110bd}', '\u{110bd}'),
+    ('\u{110cd}', '\u{110cd}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// Does this character act instead of being shown? Control characters (C0, DEL, C1) do, and those
+/// that nobody sees.
 fn acts(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        || matches!(c, '\u{2028}' | '\u{2029}')
+    c.is_control() || UNSEEN.iter().any(|&(first, last)| (first..=last).contains(&c))
 }
 
 /// Appends a character; one that acts as its escape, such as `\u{1b}`.
@@ -124,6 +154,11 @@ mod tests {
         assert_eq!(line("a\u{1b}[2J\u{7}\u{9b}b\r\n\u{202e}c"), {
             r"a\u{1b}[2J\u{7}\u{9b}b\r\n\u{202e}c"
         });
+        // A tag, a byte order mark, a space of no width: nobody would see them.
+        assert_eq!(line("a\u{200b}\u{feff}\u{e0041}b\u{ad}c\u{fe0f}"), {
+            r"a\u{200b}\u{feff}\u{e0041}b\u{ad}c\u{fe0f}"
+        });
+        assert!(UNSEEN.is_sorted() && UNSEEN.iter().all(|(first, last)| first <= last));
         assert_eq!(text("{\n\t1\r\n}", "  "), "{\n  \t1\\r\n  }");
         assert_eq!(line("Grüße \u{1f980}"), "Grüße \u{1f980}");
         for c in (0..0x3000).filter_map(char::from_u32).filter(|&c| c.is_control()) {

@@ -195,10 +195,16 @@ impl Connect {
         let mut bytes = Vec::new();
         client_handshake::write_request(&mut bytes, &request, &key).map_err(Error::Invalid)?;
         let mut socket = Socket::connect(&uri, &self.roots, deadline)?;
-        send_all(&mut socket, &bytes, deadline)?;
+        let sent = send_all(&mut socket, &bytes, deadline);
 
+        // A server that refuses early need not have read the request: its answer says more than the
+        // write that failed.
         let mut answer = Answer::default();
-        let head = answer.head(&mut socket, deadline)?;
+        let head = match sent {
+            Ok(()) => answer.head(&mut socket, deadline)?,
+            Err(why @ Error::Broken(_)) => answer.head(&mut socket, deadline).map_err(|_| why)?,
+            Err(why) => return Err(why),
+        };
         if head.status != 101 {
             return Err(Error::Refused(Box::new(answer.refusal(head, &mut socket, deadline))));
         }
@@ -227,6 +233,9 @@ fn send_all(socket: &mut Socket, mut bytes: &[u8], deadline: Instant) -> Result<
     loop {
         let taken = socket.offer(&[std::io::IoSlice::new(bytes)]).map_err(broken)?;
         bytes = &bytes[taken..];
+        if let Some(failure) = socket.failure() {
+            return Err(broken(failure));
+        }
         if bytes.is_empty() && !socket.wants_write() {
             return Ok(());
         }
@@ -234,7 +243,7 @@ fn send_all(socket: &mut Socket, mut bytes: &[u8], deadline: Instant) -> Result<
             return Err(Error::TimedOut(Wait::Connect));
         }
         socket::wait(&socket.stream(), false, true, Some(deadline)).map_err(broken)?;
-        socket.flush().map_err(broken)?;
+        socket.flush();
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{Error, Wait};
 use super::message::Message;
-use super::socket::Socket;
+use super::socket::{self, Socket};
 use crate::asgi::env::{Env, Kit, NoFiles, Round};
 use crate::asgi::handle::{Command, Mailbox};
 use crate::asgi::{App, AppError, Config, Event, Groups, Handler, Outbox, Scope, SendError, State};
@@ -28,6 +28,11 @@ const LARGEST_INBOX: usize = 1024 * 1024;
 /// Reads in a row before the time is looked at again: a server that never stops sending must
 /// not keep a deadline from passing.
 const READS_AT_ONCE: usize = 16;
+/// What the program sends this soon after it took a message may be the answer to it: it leaves
+/// before what follows that message is acted upon.
+const ANSWERING: Duration = Duration::from_secs(1);
+/// How long a client that is dropped waits for the server's Close.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What came and was not taken yet.
 #[derive(Default)]
@@ -176,6 +181,8 @@ pub(super) struct Engine {
     overdue: bool,
     /// Since when nobody has read, because the program did something else.
     left: Option<Moment>,
+    /// When the program took a message last.
+    taken: Moment,
     /// The TCP connection was ended.
     shut: bool,
     /// A thread waits for the socket to be readable, on behalf of all. No other may read: what
@@ -221,6 +228,7 @@ impl Engine {
             blocked: None,
             overdue: false,
             left: None,
+            taken: Moment::at(Duration::ZERO),
             shut: false,
             driven: false,
         };
@@ -259,15 +267,25 @@ impl Engine {
         outcome
     }
 
-    /// Does what can be done without waiting: what is due, what can be read, what can be
-    /// written.
+    /// Does what can be done without waiting: what can be written, what can be read, and then what
+    /// is due.
     pub(super) fn go_on(&mut self) {
         self.back();
-        if let Err(error) = self.socket.flush() {
-            self.fail(error);
+        // What comes after this is not looked at below, so no deadline is judged by it.
+        let now = self.tools.now();
+        self.socket.flush();
+        if self.conn.wants_write() {
+            // A turn ends with a write.
+            self.turn(|_, _| ());
         }
+        self.read_on();
         self.note_blocked();
-        self.turn(|conn, turn| conn.time(&NoApp, turn));
+        self.judge(now);
+        self.rouse();
+    }
+
+    /// Reads what is there.
+    fn read_on(&mut self) {
         for _ in 0..READS_AT_ONCE {
             if self.driven || self.conn.is_ended() || !self.wants_read() {
                 break;
@@ -282,12 +300,26 @@ impl Engine {
                     self.turn(|conn, turn| conn.bytes_in(&NoApp, &mut read[..n], turn));
                     self.read = read;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // All that had come when a write failed has been read.
+                    if let Some(failure) = self.socket.failure() {
+                        self.fail(failure);
+                    }
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.fail(error),
             }
         }
-        self.rouse();
+    }
+
+    /// Acts on the deadlines that had passed before the socket was read.
+    fn judge(&mut self, now: Moment) {
+        let due = self.conn.deadline(&self.tools.round.config).is_some_and(|due| due <= now);
+        // Another thread is about to read: it judges behind that.
+        if due && !(self.driven && socket::is_readable(&self.socket.stream())) {
+            self.turn(|conn, turn| conn.time(&NoApp, turn));
+        }
     }
 
     /// The program goes about something else: unless another thread waits for the socket, nobody
@@ -331,7 +363,7 @@ impl Engine {
                 self.socket.end();
                 self.socket.shut(Shutdown::Both);
             }
-        } else if self.driven && self.end().is_some() {
+        } else if self.driven && (self.end().is_some() || self.socket.failure().is_some()) {
             self.socket.shut(Shutdown::Read);
         }
     }
@@ -360,6 +392,36 @@ impl Engine {
         }
     }
 
+    /// A message was given to the connection: the socket is looked at, too, since a program that only
+    /// sends waits for nothing. Tells whether that brought anything.
+    ///
+    /// RFC 6455 §5.5.2: a ping is answered as soon as is practical.
+    pub(super) fn look(&mut self) -> bool {
+        let before = self.progress();
+        let resumes = self.tools.now() >= self.taken + ANSWERING;
+        loop {
+            let so_far = self.progress();
+            if resumes {
+                self.resume();
+            }
+            self.go_on();
+            if !resumes || self.progress() == so_far {
+                return so_far != before || self.progress() != before;
+            }
+        }
+    }
+
+    /// What keeps bytes that the connection was given from leaving, if anything does.
+    pub(super) fn unsent(&mut self) -> Option<Error> {
+        if let Some(failure) = self.socket.failure() {
+            // The server may have said why.
+            self.go_on();
+            return Some(self.end().unwrap_or(Error::Broken(failure)));
+        }
+        (self.wants_write() && self.is_over())
+            .then(|| self.end().unwrap_or(Error::TimedOut(Wait::Send)))
+    }
+
     /// Sends a ping unless one is on its way.
     pub(super) fn ping(&mut self) {
         self.turn(|conn, turn| conn.ping(turn));
@@ -381,6 +443,7 @@ impl Engine {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         let was_full = inbox.is_full();
         let message = inbox.pop()?;
+        self.taken = self.tools.now();
         Some((message, was_full && !inbox.is_full()))
     }
 
@@ -449,19 +512,33 @@ impl Engine {
                 Some(error) => io::Error::new(kind, error.to_string()),
                 None => kind.into(),
             }),
-            _ => Error::Broken(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the server ended it without a Close",
-            )),
+            _ => Error::Broken(self.socket.failure().unwrap_or_else(|| {
+                let what = "the server ended it without a Close";
+                io::Error::new(io::ErrorKind::UnexpectedEof, what)
+            })),
         })
     }
 
-    /// The program lets go: a Close, as far as the socket takes it now.
+    /// The program lets go: a Close, and for a while what still comes is read and dropped. A socket
+    /// that is closed with unread bytes in it answers with a reset, and that takes from the server
+    /// what it has not read yet.
     pub(super) fn let_go(&mut self) {
+        let limit = FAREWELL.min(self.tools.round.config.close_timeout);
+        let until = Instant::now() + limit;
         if !self.conn.is_closing() {
             let close = |out: &mut Outbox<'_>| out.close(ws::close::GOING_AWAY, "").map(|_| ());
             // Nobody is left to be told.
             let _ = self.send(close);
+        }
+        self.go_on();
+        // RFC 6455 §7.1.1: the server closes the TCP connection first.
+        while !self.conn.is_ended() && Instant::now() < until {
+            let until = self.deadline().map_or(until, |deadline| deadline.min(until));
+            let (read, write) = (self.wants_read(), self.wants_write());
+            if socket::wait(&self.socket.stream(), read, write, Some(until)).is_err() {
+                break;
+            }
+            self.go_on();
         }
         self.socket.end();
     }

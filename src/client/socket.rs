@@ -17,6 +17,8 @@ use crate::net::unacknowledged;
 pub(super) struct Socket {
     stream: Arc<TcpStream>,
     session: Option<Session>,
+    /// What a write failed with. Nothing is written from then on, but what has come is read.
+    failure: Option<io::Error>,
 }
 
 impl Socket {
@@ -30,7 +32,7 @@ impl Socket {
         // Messages are whole: waiting to fill a segment would only delay them.
         stream.set_nodelay(true).map_err(not_connected)?;
         stream.set_nonblocking(true).map_err(not_connected)?;
-        let mut socket = Self { stream: Arc::new(stream), session };
+        let mut socket = Self { stream: Arc::new(stream), session, failure: None };
         socket.shake_hands(uri, deadline)?;
         Ok(socket)
     }
@@ -73,15 +75,22 @@ impl Socket {
 
     /// Does TLS hold bytes that the socket did not take?
     pub(super) fn wants_write(&self) -> bool {
-        self.session.as_ref().is_some_and(Session::wants_write)
+        self.failure.is_none() && self.session.as_ref().is_some_and(Session::wants_write)
     }
 
     /// Sends what TLS holds.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        match &mut self.session {
-            Some(session) => session.write_out(&self.stream),
-            None => Ok(()),
+    pub(super) fn flush(&mut self) {
+        if self.failure.is_none()
+            && let Some(session) = &mut self.session
+        {
+            self.failure = session.write_out(&self.stream).err();
         }
+    }
+
+    /// What a write failed with.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        // An error cannot be cloned.
+        self.failure.as_ref().map(|error| io::Error::new(error.kind(), error.to_string()))
     }
 
     /// Bytes of TLS that the socket took.
@@ -105,7 +114,13 @@ impl Socket {
 }
 
 impl Sink for Socket {
+    /// Does not fail: what the server sent before it went away can still be read, so an error of a
+    /// write is kept for [`Socket::failure`], and the bytes go nowhere.
     fn offer(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let all = || parts.iter().map(|part| part.len()).sum();
+        if self.failure.is_some() {
+            return Ok(all());
+        }
         let written = match &mut self.session {
             Some(session) => session.write(&self.stream, parts),
             None => (&*self.stream).write_vectored(parts),
@@ -113,14 +128,27 @@ impl Sink for Socket {
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            other => other,
+            Err(error) => {
+                self.failure = Some(error);
+                Ok(all())
+            }
+            Ok(taken) => Ok(taken),
         }
     }
 
     fn unacknowledged(&mut self) -> usize {
+        if self.failure.is_some() {
+            return 0;
+        }
         let held = self.session.as_ref().map_or(0, Session::held);
         held + unacknowledged(self.stream.local_addr(), self.stream.peer_addr())
     }
+}
+
+/// Is there something to read now?
+pub(super) fn is_readable(stream: &TcpStream) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&now)), Ok(1..))
 }
 
 /// Waits until the stream can be read or written, or the time is over.
@@ -200,7 +228,7 @@ mod tests {
         let address = listener.local_addr().expect("it is bound");
         let stream = TcpStream::connect(address).expect("somebody listens");
         stream.set_nonblocking(true).expect("it can be");
-        let mut socket = Socket { stream: Arc::new(stream), session: None };
+        let mut socket = Socket { stream: Arc::new(stream), session: None, failure: None };
         // Nobody reads: the system of the other end takes some of it and no more.
         let mut written = 0;
         loop {

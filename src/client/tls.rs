@@ -66,14 +66,15 @@ impl Session {
 
     /// Goes on with the TLS handshake; true when it is done. `WouldBlock` is not an error here.
     pub(super) fn shake_hands(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        self.write_out(stream)?;
+        let mut written = self.write_out(stream);
         while self.tls.is_handshaking() {
+            // Read first: the alert of a server that went away says more than the failed write.
             if !self.read_in(stream)? {
-                return Ok(false);
+                return written.map(|()| false);
             }
-            self.write_out(stream)?;
+            written = self.write_out(stream);
         }
-        Ok(true)
+        written.map(|()| true)
     }
 
     /// Reads records; false if the socket has none now.
@@ -143,8 +144,9 @@ impl Session {
                     if !self.read_in(stream)? {
                         return Err(error);
                     }
-                    // A key update or such may have to be answered.
-                    self.write_out(stream)?;
+                    // A key update or such may have to be answered. Should that fail, what came is
+                    // read first; the next write fails again.
+                    let _ = self.write_out(stream);
                 }
                 other => return other,
             }

@@ -20,6 +20,8 @@ use crate::ws;
 
 /// How long a thread that does not drive waits for the socket before it looks whether it must.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long a thread that does not drive leaves a deadline that has passed to the one that does.
+const GIVE_WAY: Duration = Duration::from_millis(1);
 
 /// What the halves share.
 struct Shared {
@@ -49,9 +51,14 @@ impl Shared {
             self.changed.notify_all();
             return engine;
         }
-        let until = [until, engine.deadline()].into_iter().flatten().min();
         // Nobody drives while the inbox is full: it takes a receiver to make room.
         let drives = !engine.driven && engine.wants_read();
+        let mut deadline = engine.deadline();
+        if engine.driven {
+            // The driver reads before the deadline is judged: it goes first.
+            deadline = deadline.map(|deadline| deadline.max(Instant::now() + GIVE_WAY));
+        }
+        let until = [until, deadline].into_iter().flatten().min();
         if !drives && !write {
             let Some(until) = until else {
                 return self.changed.wait(engine).unwrap_or_else(PoisonError::into_inner);
@@ -106,16 +113,16 @@ impl Shared {
     fn send(&self, message: ws::Message<'_>) -> Result<(), Error> {
         let mut engine = self.lock();
         engine.send(|out| out.message(message).map(|_| ()))?;
+        if engine.look() {
+            self.changed.notify_all();
+        }
         // Until its bytes have left; the connection itself has a deadline for a peer that takes
         // none of them.
-        while engine.wants_write() {
-            if engine.is_over() {
-                return Err(engine.end().unwrap_or(Error::TimedOut(Wait::Send)));
-            }
+        while engine.wants_write() && !engine.is_over() {
             engine = self.wait(engine, true, None);
         }
         engine.leave();
-        Ok(())
+        engine.unsent().map_or(Ok(()), Err)
     }
 
     fn ping(&self, timeout: Duration) -> Result<Duration, Error> {
@@ -136,6 +143,9 @@ impl Shared {
             {
                 engine.leave();
                 return Ok(round_trip);
+            }
+            if let Some(error) = engine.unsent() {
+                return Err(error);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 engine.leave();
@@ -176,11 +186,17 @@ impl Drop for Shared {
 ///
 /// Calls block until they are done or their time limit has passed. Messages that come while the
 /// program waits for something else are kept for the next [`WebSocket::receive`]. Pings of the
-/// server are answered, and our own sent, **while the program waits** for anything; a program
-/// that never waits is taken for dead by a server that pings.
+/// server are answered, and our own sent, **while the program waits** for anything, and at every
+/// send, which looks at what has come without waiting for more; a program that does neither is taken
+/// for dead by a server that pings. Within a second after a message was received, a send leaves what
+/// came behind that message alone: it may be the answer.
 ///
-/// Dropping it sends a Close with 1001, without waiting for the answer; [`WebSocket::close`] is
-/// the polite way.
+/// When a write fails, the server may have said why: [`WebSocket::receive`] still gives the messages
+/// and the Close that had come before, and then the end.
+///
+/// Dropping it sends a Close with 1001 and waits for the server's, 2 s at most
+/// ([`Connect::close_timeout`](super::Connect::close_timeout) if that is less): what a send returned
+/// `Ok` for is not lost by a reset. [`WebSocket::close`] also says how it ended.
 pub struct WebSocket {
     shared: Arc<Shared>,
     receive_timeout: Option<Duration>,

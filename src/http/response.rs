@@ -35,6 +35,13 @@ impl std::fmt::Display for Malformed {
             Malformed::StatusLine => {
                 f.write_str("it does not begin with an HTTP/1 status line (RFC 9112 §4)")
             }
+            // These words are a server's about a request.
+            Malformed::Fields(Error::TooManyFields) => {
+                f.write_str("it has more field lines than we take")
+            }
+            Malformed::Fields(Error::HeadTooLarge) => {
+                f.write_str("its head is larger than we take")
+            }
             Malformed::Fields(error) => write!(f, "{error}"),
         }
     }
@@ -124,6 +131,10 @@ mod tests {
         ];
         for (text, outcome) in rows {
             assert_eq!(parse_text(text), outcome, "{text:?}");
+        }
+        for limit in [Error::TooManyFields, Error::HeadTooLarge] {
+            let told = Malformed::Fields(limit).to_string();
+            assert!(!told.contains("server") && !told.contains("request"), "{told}");
         }
         assert_eq!(parse_text("x"), Err(Malformed::StatusLine), "at the first byte");
         assert_eq!(parse_text(&format!("HTTP/1.{}", "1".repeat(93))), Err(Malformed::StatusLine));

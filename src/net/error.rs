@@ -48,9 +48,9 @@ impl std::fmt::Display for ServerError {
                     io::ErrorKind::AddrNotAvailable => f.write_str(
                         "; this machine has no such address: use 127.0.0.1, or 0.0.0.0 for all",
                     ),
-                    io::ErrorKind::InvalidInput => {
-                        f.write_str("; give host:port, as in 127.0.0.1:8000")
-                    }
+                    io::ErrorKind::InvalidInput | io::ErrorKind::NotFound => f.write_str(
+                        "; the form is HOST:PORT, as in 127.0.0.1:8000, or 0.0.0.0:8000 for all addresses",
+                    ),
                     _ => Ok(()),
                 }
             }
@@ -94,7 +94,7 @@ mod tests {
             (bind(io::ErrorKind::AddrInUse), "choose another port"),
             (bind(io::ErrorKind::PermissionDenied), "choose a higher port"),
             (bind(io::ErrorKind::AddrNotAvailable), "no such address"),
-            (bind(io::ErrorKind::InvalidInput), "give host:port"),
+            (bind(io::ErrorKind::InvalidInput), "HOST:PORT, as in"),
             (
                 ServerError::Io {
                     what: "cannot watch the listener",
@@ -106,5 +106,29 @@ mod tests {
             let line = error.to_string();
             assert!(line.contains(remedy) && !line.contains('\n'), "{line}");
         }
+    }
+
+    #[test]
+    fn an_address_of_another_form_is_told_the_form() {
+        for address in
+            [":8000", "127.0.0.1", "localhost", "", "localhost:", "localhost:http", "h:65536"]
+        {
+            let error = super::super::listener::bind(address, 1).unwrap_err();
+            let line = error.to_string();
+            assert!(line.contains("HOST:PORT, as in 127.0.0.1:8000"), "{line}");
+            assert!(line.starts_with(&format!("cannot listen on {address}: ")), "{line}");
+        }
+        super::super::listener::bind("[::1]:0", 1)
+            .map(|_| ())
+            .or_else(|error| match error {
+                // A machine without IPv6.
+                ServerError::Bind { source, .. }
+                    if source.kind() != io::ErrorKind::InvalidInput =>
+                {
+                    Ok(())
+                }
+                other => Err(other),
+            })
+            .unwrap();
     }
 }

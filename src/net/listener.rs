@@ -27,13 +27,28 @@ const KEEPALIVE_PROBES: u32 = 6;
 pub(crate) fn bind(address: &str, workers: usize) -> Result<Vec<TcpListener>, ServerError> {
     let failed = |source| ServerError::Bind { address: address.to_string(), source };
     let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no such address");
-    for candidate in address.to_socket_addrs().map_err(failed)? {
+    check_form(address).map_err(failed)?;
+    let unknown = |error| failed(io::Error::new(io::ErrorKind::NotFound, error));
+    for candidate in address.to_socket_addrs().map_err(unknown)? {
         match bind_all(candidate, workers) {
             Ok(listeners) => return Ok(listeners),
             Err(error) => last = error,
         }
     }
     Err(failed(last))
+}
+
+/// What the system's resolver says of these would not help.
+fn check_form(address: &str) -> io::Result<()> {
+    let mistake = match address.rsplit_once(':') {
+        None => "it names no port",
+        Some(("", _)) => "it names no host",
+        Some((_, port)) if port.parse::<u16>().is_err() => {
+            "the port behind its last colon is no number from 0 to 65535"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, mistake))
 }
 
 fn bind_all(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {

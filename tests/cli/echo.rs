@@ -81,6 +81,41 @@ fn it_echoes_and_ends_although_nobody_reads_what_it_says() {
 }
 
 #[test]
+fn it_serves_although_nobody_reads_what_it_says() {
+    let mut child = oneport(&["echo", "--port", "0", "--verbose"]).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let url = line.split(' ').find(|word| word.starts_with("ws://")).expect("it tells its URL");
+    drop((out, child.stderr.take()));
+    let mut socket = Connect::to(url).receive_timeout(LIMIT).connect().unwrap();
+    socket.send("hello").unwrap();
+    assert_eq!(socket.receive().unwrap(), "hello");
+    socket.close(1000, "").unwrap();
+    interrupt(&child);
+    assert_eq!(finish(child).code, Some(0));
+}
+
+#[test]
+fn a_slow_reader_of_what_it_says_does_not_stop_it() {
+    let mut child = oneport(&["echo", "--port", "0", "--verbose"]).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let url = line.split(' ').find(|word| word.starts_with("ws://")).expect("it tells its URL");
+    let mut socket = Connect::to(url).receive_timeout(LIMIT).connect().unwrap();
+    // More than a pipe holds.
+    let long = "x".repeat(10_000);
+    for _ in 0..100 {
+        socket.send(&*long).unwrap();
+        assert_eq!(socket.receive().unwrap(), &*long);
+    }
+    socket.close(1000, "").unwrap();
+    interrupt(&child);
+    assert_eq!(finish(child).code, Some(0));
+}
+
+#[test]
 fn a_port_that_is_taken_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

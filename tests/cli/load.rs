@@ -1,5 +1,7 @@
 //! `oneport load`.
 
+use std::io::{BufRead, BufReader, Write};
+
 use oneport::Deflate;
 use serde_json::Value;
 
@@ -188,6 +190,50 @@ fn wrong_answers_are_counted_by_kind() {
         assert!(number(&result["errors"], kind) >= 2.0, "{url}: {result}");
         assert_eq!(number(&result, "answers"), 0.0, "{url}: {result}");
     }
+}
+
+#[test]
+fn a_message_without_end_does_not_hold_it() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        // The first connection only shows that somebody listens.
+        drop(listener.accept().unwrap());
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = String::new();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        while !head.ends_with("\r\n\r\n") {
+            assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
+        }
+        let key = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("sec-websocket-key").then_some(value)
+        });
+        let accept = oneport::ws::handshake::accept(key.unwrap().as_bytes());
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            std::str::from_utf8(&accept[..]).unwrap()
+        );
+        stream.write_all(answer.as_bytes()).unwrap();
+        // A fragment, and empty ones behind it, for as long as somebody takes them.
+        let mut fragments = vec![0; 1 << 20];
+        fragments[0] = 2;
+        let mut taken = 0;
+        while let Ok(n @ 1..) = stream.write(&fragments) {
+            taken += n;
+            if n % 2 == 1 && stream.write_all(&[0]).is_err() {
+                break;
+            }
+            fragments[0] = 0;
+        }
+        taken
+    });
+    let args = ["load", &url, "--connections", "1", "--quiet", "--seconds", "0.3"];
+    let ended = run(&args, b"");
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.out.contains("  answers               0 "), "{ended:?}");
+    assert!(server.join().unwrap() > 1 << 20);
 }
 
 #[test]

@@ -95,6 +95,21 @@ fn a_conversation() {
 }
 
 #[test]
+fn what_is_typed_ahead_is_not_lost() {
+    let server = serve();
+    let mut person = sit_down(&["connect", &server.ws("/echo")]);
+    person.sees("> ");
+    person.types("l1\rl2\rl3\r");
+    for echo in ["< l1\r\n", "< l2\r\n", "< l3\r\n"] {
+        person.sees(echo);
+    }
+    // Whatever was typed before the end, commands too.
+    person.types("l4\r/close 4000\r");
+    person.sees("Closed: 4000.");
+    person.ends_with(0);
+}
+
+#[test]
 fn what_acts_is_escaped() {
     let server = serve();
     let mut person = sit_down(&["connect", &server.ws("/escape")]);

@@ -76,14 +76,11 @@ fn code_and_reason_of_the_server_are_told_and_echoed() {
 #[test]
 fn both_close_at_the_same_time() {
     let server = opened(|mut peer| {
-        // Ours crosses the client's on the way.
-        peer.frame();
-        peer.send(0x88, b"\x0f\xa1");
+        // As if it had been sent before the client's was seen.
         peer.close_frame(1000);
+        peer.send(0x88, b"\x0f\xa1");
     });
-    let mut socket = server.open();
-    socket.send("go").unwrap();
-    socket.close(1000, "").unwrap();
+    server.open().close(1000, "").unwrap();
 }
 
 #[test]
@@ -150,4 +147,89 @@ fn a_server_that_ends_tcp_instead_of_answering_our_close() {
     });
     let error = server.open().close(1000, "").unwrap_err();
     assert!(matches!(error, Error::Broken(_)), "{error:?}");
+}
+
+#[test]
+fn what_was_sent_before_the_client_is_dropped_arrives() {
+    let (go, may_go) = mpsc::channel();
+    let server = opened(move |mut peer| {
+        may_go.recv_timeout(LIMIT).expect("the client sends first");
+        for number in 0..50 {
+            assert_eq!(peer.frame().payload, format!("{number}").into_bytes());
+            // Nobody receives it.
+            peer.send(0x82, &[0; 65_536]);
+        }
+        peer.close_frame(1001);
+        peer.send(0x88, b"\x03\xe9");
+    });
+    let mut socket = server.open();
+    for number in 0..50 {
+        socket.send(format!("{number}").as_str()).unwrap();
+    }
+    go.send(()).unwrap();
+    drop(socket);
+}
+
+#[test]
+fn a_server_that_answers_no_close_delays_the_drop_for_so_long_only() {
+    let server = opened(|mut peer| {
+        peer.close_frame(1001);
+        peer.end();
+    });
+    let began = std::time::Instant::now();
+    drop(server.to("/").close_timeout(SHORT).connect().unwrap());
+    assert!(began.elapsed() >= SHORT);
+    let began = std::time::Instant::now();
+    drop(server);
+    assert!(began.elapsed() < LIMIT);
+}
+
+/// Has the last word, and a reset behind it: what the client sends is not read.
+fn reset(peer: &mut crate::support::Peer, last: &[u8]) {
+    peer.write(last);
+    let linger = socket2::SockRef::from(&peer.stream).set_linger(Some(std::time::Duration::ZERO));
+    linger.expect("it is a socket");
+}
+
+#[test]
+fn a_failed_write_hides_nothing_that_had_come() {
+    let (gone, has_gone) = mpsc::channel();
+    let server = opened(move |mut peer| {
+        let last =
+            [frame(0x81, b"one"), frame(0x81, b"two"), frame(0x88, b"\x0f\xa3enough")].concat();
+        reset(&mut peer, &last);
+        drop(peer);
+        gone.send(()).expect("the test waits");
+    });
+    let mut socket = server.open();
+    has_gone.recv_timeout(LIMIT).unwrap();
+    let sent = socket.send("late");
+    assert!(matches!(sent, Err(Error::Broken(_))), "{sent:?}");
+    let pong = socket.ping(LIMIT);
+    assert!(matches!(pong, Err(Error::Broken(_))), "{pong:?}");
+    assert_eq!(socket.receive().unwrap(), "one");
+    assert_eq!(socket.receive().unwrap(), "two");
+    match socket.receive().unwrap_err() {
+        Error::Closed { code: 4003, reason } => assert_eq!(reason, "enough"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(socket.send("later").unwrap_err().close_code(), Some(4003));
+}
+
+#[test]
+fn a_failed_write_without_a_close_behind_it_is_the_end() {
+    let (gone, has_gone) = mpsc::channel();
+    let server = opened(move |mut peer| {
+        reset(&mut peer, &frame(0x81, b"one"));
+        drop(peer);
+        gone.send(()).expect("the test waits");
+    });
+    let mut socket = server.open();
+    has_gone.recv_timeout(LIMIT).unwrap();
+    let sent = socket.send("late");
+    assert!(matches!(sent, Err(Error::Broken(_))), "{sent:?}");
+    assert_eq!(socket.receive().unwrap(), "one");
+    let end = socket.receive().unwrap_err();
+    assert!(matches!(end, Error::Broken(_)), "{end:?}");
+    assert!(matches!(socket.close(1000, ""), Err(Error::Broken(_))));
 }

@@ -317,3 +317,32 @@ fn the_request_is_what_rfc_6455_asks_for() {
     assert_eq!(keys[0].len(), 24);
     assert_ne!(keys[0], keys[1], "a key is used once (RFC 6455 §4.1 no. 7)");
 }
+
+#[test]
+fn an_answer_with_too_many_fields_is_the_servers_mistake() {
+    let server = scripted(|mut peer| {
+        peer.head();
+        let fields = "x: y\r\n".repeat(3000);
+        peer.write(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes());
+    });
+    let error = failure(server.to("/").connect());
+    assert!(matches!(error, Error::Handshake(_)), "{error:?}");
+    let told = error.to_string();
+    assert!(told.contains("it has more field lines than we take"), "{told}");
+    assert!(!told.contains("request") && !told.contains("this server"), "{told}");
+}
+
+#[test]
+fn a_refusal_before_the_request_was_read_is_told() {
+    let server = scripted(|mut peer| {
+        // RFC 9293 §3.6: with what is unread it is a reset.
+        peer.take(1);
+        peer.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n");
+    });
+    // More than the systems of both ends take.
+    let refused = server.to("/").field("x-large", &"x".repeat(32 << 20)).connect();
+    match failure(refused) {
+        Error::Refused(response) => assert_eq!(response.status(), 431),
+        other => panic!("{other:?}"),
+    }
+}

@@ -171,6 +171,66 @@ fn a_heartbeat_that_is_answered_goes_on() {
 }
 
 #[test]
+fn a_pong_that_lay_in_the_socket_is_read_before_the_server_is_judged() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let server = opened(move |mut peer| {
+        let ping = peer.frame();
+        peer.send(0x8a, &ping.payload);
+        tell.send(()).expect("the test waits");
+        peer.frame();
+        peer.send(0x81, b"alive");
+        peer.end();
+    });
+    let mut socket = server.to("/").ping_timeout(SHORT).connect().unwrap();
+    let began = std::time::Instant::now();
+    assert!(matches!(socket.ping(ms(0)), Err(Error::TimedOut(Wait::Pong)) | Ok(_)));
+    told.recv_timeout(LIMIT).unwrap();
+    // The program does something else, until the pong's time is over.
+    while began.elapsed() < 2 * SHORT {
+        std::thread::sleep(SHORT);
+    }
+    socket.send("well?").unwrap();
+    assert_eq!(socket.receive().unwrap(), "alive");
+}
+
+#[test]
+fn a_program_that_only_sends_answers_pings() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let server = opened(move |mut peer| {
+        for messages in [0, 3] {
+            for _ in 0..messages {
+                peer.send(0x81, b"nobody receives it");
+            }
+            peer.send(0x89, b"there?");
+            tell.send(()).expect("the client waits for it, or goes on");
+            let pong = loop {
+                let frame = peer.frame();
+                if frame.first != 0x81 {
+                    break frame;
+                }
+            };
+            assert_eq!((pong.first, &pong.payload[..]), (0x8a, &b"there?"[..]));
+        }
+        tell.send(()).expect("the client goes on until then");
+        peer.end();
+    });
+    let mut socket = server.open();
+    told.recv_timeout(LIMIT).unwrap();
+    socket.send("a").unwrap();
+    // Behind messages: see `ANSWERING`. Each send is a further occasion.
+    let began = std::time::Instant::now();
+    let mut left = 2;
+    while left > 0 {
+        assert!(began.elapsed() < LIMIT, "no pong came");
+        socket.send("b").unwrap();
+        if told.recv_timeout(ms(10)).is_ok() {
+            left -= 1;
+        }
+    }
+    assert_eq!(socket.receive().unwrap(), "nobody receives it");
+}
+
+#[test]
 fn a_pong_that_was_not_asked_for_answers_nothing() {
     let server = opened(|mut peer| {
         let ping = peer.frame();

@@ -6,6 +6,7 @@ mod closing;
 mod deflate;
 mod handshake;
 mod hostile;
+mod readme;
 mod support;
 mod talk;
 mod threads;

@@ -9,7 +9,6 @@
 //! The line editor waits for a key, and only a key or a signal ends that. So whoever learns that
 //! the conversation is over raises the signal of Ctrl-C, until this thread has looked.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +21,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::line::{self, Line};
-use crate::{exit, show};
+use crate::{exit, say, show};
 
 /// For the answer to `/ping`.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,8 +77,8 @@ fn prepare(socket: WebSocket, uri: &str) -> rustyline::Result<u8> {
     let printer: Printer = Arc::new(Mutex::new(editor.create_external_printer()?));
     // In the line editor Ctrl-C is a key. Outside of it, it is a signal, and means the same.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    println!("Connected to {}{}", show::line(uri), details(&socket));
-    println!("/help shows the commands, Ctrl-D closes.");
+    say::out(format_args!("Connected to {}{}\n", show::line(uri), details(&socket)));
+    say::out("/help shows the commands, Ctrl-D closes.\n");
     let (sender, receiver) = socket.split();
     let told = Arc::new(Told::default());
     let (there, above) = (Arc::clone(&told), Arc::clone(&printer));
@@ -136,11 +135,11 @@ fn converse(editor: &mut DefaultEditor, sender: &Sender, printer: &Printer, told
         };
         match line::parse(&line) {
             Ok(Line::Nothing) => {}
-            Ok(Line::Help) => print!("{}", line::HELP),
+            Ok(Line::Help) => say::out(line::HELP),
             Ok(Line::Send(message)) => {
                 // Should it fail, the receiver thread knows why.
                 if let Err(error @ Error::Invalid(_)) = sender.send(&message) {
-                    println!("{error}");
+                    say::out(format_args!("{error}\n"));
                 }
             }
             Ok(Line::Ping) => {
@@ -151,9 +150,8 @@ fn converse(editor: &mut DefaultEditor, sender: &Sender, printer: &Printer, told
                 });
             }
             Ok(Line::Close(code, reason)) => return end(sender, told, code, &reason),
-            Err(what) => println!("{}", show::line(&what)),
+            Err(what) => say::out(format_args!("{}\n", show::line(&what))),
         }
-        let _ = std::io::stdout().flush();
     }
     end(sender, told, close::NORMAL, "")
 }
@@ -170,10 +168,13 @@ fn end(sender: &Sender, told: &Told, code: u16, reason: &str) -> u8 {
         Some(end) => {
             match &end {
                 Error::Closed { code, reason } if reason.is_empty() => {
-                    println!("Closed by the server: {code}.");
+                    say::out(format_args!("Closed by the server: {code}.\n"));
                 }
                 Error::Closed { code, reason } => {
-                    println!("Closed by the server: {code}, {}", show::line(reason));
+                    say::out(format_args!(
+                        "Closed by the server: {code}, {}\n",
+                        show::line(reason)
+                    ));
                 }
                 other => exit::complain(other),
             }
@@ -181,7 +182,7 @@ fn end(sender: &Sender, told: &Told, code: u16, reason: &str) -> u8 {
         }
         None => match sender.close(code, reason) {
             Ok(()) => {
-                println!("Closed: {code}.");
+                say::out(format_args!("Closed: {code}.\n"));
                 exit::WELL
             }
             Err(error) => {

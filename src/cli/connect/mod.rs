@@ -25,8 +25,9 @@ use crate::value;
 /// Connects to a WebSocket server: an interactive client, or lines through pipes.
 ///
 /// At a terminal it is interactive: what is typed is sent as a text message, what comes is
-/// printed above the prompt behind `< `. Control characters in it are escaped. Lines that begin
-/// with `/` are commands: `/help` shows them. Ctrl-C or Ctrl-D closes.
+/// printed above the prompt behind `< `. Control characters and others that nobody sees are
+/// escaped in it. Lines that begin with `/` are commands: `/help` shows them. Ctrl-C or Ctrl-D
+/// closes.
 ///
 /// In a pipe (standard input or output is not a terminal) every line of the input is sent as one
 /// text message, and every message that comes is one line of the output: text as it is (a text

@@ -46,6 +46,8 @@ pub(super) struct Link {
     /// What goes between two messages: a handshake, pongs, a Close.
     pub(super) between: Vec<u8>,
     writable: bool,
+    /// When something was read last.
+    pub(super) read_at: u64,
     pub(super) was_open: bool,
     /// If echoes may be compressed: that of the thread.
     unpacker: Option<Rc<RefCell<Unpacker>>>,
@@ -60,6 +62,7 @@ impl Link {
             pending: 0,
             between: Vec::new(),
             writable: false,
+            read_at: 0,
             was_open: false,
             unpacker,
         }

@@ -38,7 +38,7 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::{exit, show, value};
+use crate::{exit, say, show, value};
 use plan::Plan;
 use runner::Outcome;
 
@@ -359,17 +359,17 @@ impl<'p> Progress<'p> {
         );
         self.last = (now, answers);
         if self.terminal {
-            eprint!("\r{line:0$}", self.width);
+            say::err(format_args!("\r{line:0$}", self.width));
             self.width = line.len();
         } else {
-            eprintln!("{line}");
+            say::err(format_args!("{line}\n"));
         }
     }
 
     /// Wipes the line.
     fn end(&self) {
         if self.width > 0 {
-            eprint!("\r{:1$}\r", "", self.width);
+            say::err(format_args!("\r{:1$}\r", "", self.width));
         }
     }
 }

@@ -25,8 +25,11 @@ use super::{Phase, Shared};
 const SCRATCH: usize = 256 * 1024;
 /// Connections of a thread that are being made at the same time: listeners have short queues.
 const CONNECTING: usize = 64;
-/// How often the phase is looked at while nothing happens.
+/// How often the phase is looked at while nothing happens, and for how long one connection is read in
+/// a row: a server that never stops sending must not hold the thread.
 const TICK: Duration = Duration::from_millis(10);
+/// What is to be told of a connection.
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// Not a connection: a message is due.
 const DUE: Token = Token(usize::MAX);
 /// At the end: for answers that are under way, then for the server's Close.
@@ -162,8 +165,8 @@ impl Runner<'_> {
                 link.becomes_writable();
             }
             let ended = event.is_read_closed() || event.is_error();
-            if let Err(fault) = self.serve_link(link, event.is_readable() || ended, ended, scratch)
-            {
+            let readable = event.is_readable() || ended;
+            if let Err(fault) = self.serve_link(link, index, readable, ended, scratch) {
                 self.lose(link, index, fault);
             }
         }
@@ -177,6 +180,7 @@ impl Runner<'_> {
     fn serve_link(
         &mut self,
         link: &mut Link,
+        index: usize,
         readable: bool,
         ended: bool,
         scratch: &mut [u8],
@@ -191,26 +195,34 @@ impl Runner<'_> {
             }
         }
         if readable {
-            self.read_link(link, ended, scratch)?;
+            self.read_link(link, index, ended, scratch)?;
         }
         let written = link.write(self.plan).map_err(|error| Some(Fault::Failed(error.kind())))?;
         self.outcome.written += written;
         Ok(())
     }
 
-    /// Reads all there is.
+    /// Reads what is there, as far as it is this connection's turn.
     fn read_link(
         &mut self,
         link: &mut Link,
+        index: usize,
         ended: bool,
         scratch: &mut [u8],
     ) -> Result<(), Option<Fault>> {
+        let began = self.now();
         while let Some(stream) = &mut link.stream {
+            let failed = |error: io::Error| Some(Fault::Failed(error.kind()));
+            if link.read_at.saturating_sub(began) > TICK.as_nanos() as u64 {
+                // Edge-triggered: what is still there is told once more.
+                let registry = self.poll.registry();
+                return registry.reregister(stream, Token(index), INTEREST).map_err(failed);
+            }
             let n = match stream.read(scratch) {
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Some(Fault::Failed(error.kind()))),
+                Err(error) => return Err(failed(error)),
             };
             self.outcome.received += n as u64;
             self.take(link, &mut scratch[..n])?;
@@ -226,6 +238,7 @@ impl Runner<'_> {
     /// Takes what came; no bytes are the end. For each answer the next message is handed over.
     fn take(&mut self, link: &mut Link, bytes: &mut [u8]) -> Result<(), Option<Fault>> {
         let now = self.now();
+        link.read_at = now;
         let was_open = link.is_open();
         let (mut answers, end) = (0, bytes.is_empty());
         let (mut right, mut wrongs) = (0, 0);
@@ -345,9 +358,8 @@ impl Runner<'_> {
     }
 
     fn connect(&mut self, link: &mut Link, index: usize) {
-        let interest = Interest::READABLE | Interest::WRITABLE;
         let connected = TcpStream::connect(self.plan.address).and_then(|mut stream| {
-            self.poll.registry().register(&mut stream, Token(index), interest)?;
+            self.poll.registry().register(&mut stream, Token(index), INTEREST)?;
             Ok(stream)
         });
         match connected {

@@ -10,6 +10,9 @@ use super::fault::Fault;
 use super::packed::Unpacker;
 use super::plan::Plan;
 
+/// Bytes that a server may make us keep beyond what was asked of it.
+const SPARE: usize = 16 * 1024;
+
 /// Where one connection is in its stream of frames. Payloads are compared where they lie;
 /// nothing is kept of them, unless they are compressed.
 #[derive(Debug, Default)]
@@ -62,7 +65,7 @@ impl Echoes {
             bytes = rest;
             *left -= take as u64;
             let (header, left) = (*header, *left);
-            self.payload(plan, header, part);
+            self.payload(plan, header, part)?;
             if left > 0 {
                 return Ok(());
             }
@@ -115,10 +118,14 @@ impl Echoes {
         Ok(())
     }
 
-    fn payload(&mut self, plan: &Plan, header: Header, part: &[u8]) {
+    fn payload(&mut self, plan: &Plan, header: Header, part: &[u8]) -> Result<(), Fault> {
         if header.opcode.is_control() {
             self.control.extend_from_slice(part);
         } else if self.compressed {
+            // Of what does not shrink DEFLATE makes a little more, and never this.
+            if self.packed.len() + part.len() > 2 * plan.payload.len() + SPARE {
+                return Err(Fault::Length);
+            }
             self.packed.extend_from_slice(part);
         } else if let Some((come, wrong)) = &mut self.message {
             let expected = plan.payload.get(*come..).unwrap_or_default();
@@ -128,6 +135,7 @@ impl Echoes {
             }
             *come += part.len();
         }
+        Ok(())
     }
 
     fn end(
@@ -138,7 +146,8 @@ impl Echoes {
         answered: &mut impl FnMut(Option<Fault>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         match header.opcode {
-            // RFC 6455 §5.5.2.
+            // RFC 6455 §5.5.2; §5.5.3: of pings that wait for their answer not all need one.
+            Opcode::Ping if out.len() > SPARE => {}
             Opcode::Ping => plan.write_frame(out, false, Opcode::Pong, &self.control),
             Opcode::Pong => {}
             Opcode::Close => {
