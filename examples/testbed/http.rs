@@ -161,7 +161,12 @@ impl Page {
     ) -> Result<(), AppError> {
         match (self, event) {
             (Page::Echo(echo), event) => return echo.receive(event, out),
-            (page, Event::HttpRequest { more_body: false, .. }) => return page.answer(out),
+            // A refusal needs no body: given at the first event, it does not invite one.
+            (
+                page @ (Page::NotFound | Page::UpgradeRequired | Page::MethodNotAllowed(_)),
+                Event::HttpRequest { .. },
+            )
+            | (page, Event::HttpRequest { more_body: false, .. }) => return page.answer(out),
             (Page::Stream { left, size, begun }, Event::Drain) => {
                 return stream(left, *size, begun, out);
             }

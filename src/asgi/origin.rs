@@ -5,11 +5,12 @@
 //! and does not look at it can be used by every page the user visits. Programs that are no
 //! browsers send what they like, or nothing.
 
-use super::scope::WebSocketScope;
+use super::scope::{HttpScope, WebSocketScope};
+use crate::http::Headers;
 
 type Predicate = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// Which Origins may open a WebSocket.
+/// Which Origins may open a WebSocket, or send a request that changes something.
 ///
 /// ```
 /// use oneport::{Event, OriginPolicy, Scope, Server, app, handler};
@@ -71,32 +72,102 @@ impl OriginPolicy {
 
     /// May this client open a WebSocket? Several Origin fields are never allowed.
     pub fn allows(&self, scope: &WebSocketScope<'_>) -> bool {
-        let mut origins = scope.headers.get_all("origin");
-        let (origin, second) = (origins.next(), origins.next());
         // [6455-4.2.1-8] [6455-10.2-1]
+        self.allows_from(scope.headers, scope.scheme == "wss")
+    }
+
+    /// May this page send this request? For requests that change something, which a browser sends
+    /// with the user's cookies: it names the page in Origin for all methods but GET and HEAD, and
+    /// for requests from other sites. A GET of one's own page has none: see
+    /// [`OriginPolicy::or_missing`].
+    ///
+    /// ```
+    /// use oneport::{Event, OriginPolicy, Scope, app, handler};
+    ///
+    /// let policy = OriginPolicy::same();
+    /// let site = app(move |scope| {
+    ///     let Scope::Http(http) = scope else { return None };
+    ///     let forged = !matches!(http.method, "GET" | "HEAD") && !policy.allows_http(http);
+    ///     Some(handler(move |event, out| {
+    ///         if let Event::HttpRequest { more_body, .. } = event {
+    ///             if forged {
+    ///                 out.respond(403, &[], "not from there\n")?;
+    ///             } else if !more_body {
+    ///                 out.respond(200, &[], "done\n")?;
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }))
+    /// });
+    /// # let _ = oneport::Server::new(site);
+    /// ```
+    pub fn allows_http(&self, scope: &HttpScope<'_>) -> bool {
+        self.allows_from(scope.headers, scope.scheme == "https")
+    }
+
+    fn allows_from(&self, headers: Headers<'_>, secure: bool) -> bool {
+        let mut origins = headers.get_all("origin");
+        let (origin, second) = (origins.next(), origins.next());
         let Some(origin) = origin else { return self.missing };
         let Ok(origin) = std::str::from_utf8(origin) else { return false };
+        let host = headers.get_str("host").unwrap_or_default();
         second.is_none()
             && match &self.rule {
-                Rule::Same => {
-                    let scheme = if scope.scheme == "wss" { "https://" } else { "http://" };
-                    is_same(origin, scheme, scope)
-                }
-                Rule::SameHost => {
-                    is_same(origin, "http://", scope) || is_same(origin, "https://", scope)
-                }
-                // RFC 6454 §4: scheme and host are compared in lower case.
-                Rule::List(list) => list.iter().any(|known| known.eq_ignore_ascii_case(origin)),
+                Rule::Same => is_same(origin, secure, host),
+                Rule::SameHost => is_same(origin, false, host) || is_same(origin, true, host),
+                Rule::List(list) => list.iter().any(|known| {
+                    let (known, origin) = (Origin::of(known), Origin::of(origin));
+                    known.is_some() && known == origin
+                }),
                 Rule::Predicate(allows) => allows(origin),
             }
     }
 }
 
-/// RFC 6454 §5: scheme, host and port are the same.
-fn is_same(origin: &str, scheme: &str, scope: &WebSocketScope<'_>) -> bool {
-    let Some(host) = scope.headers.get_str("host") else { return false };
-    let Some((start, authority)) = origin.split_at_checked(scheme.len()) else { return false };
-    start.eq_ignore_ascii_case(scheme) && authority.eq_ignore_ascii_case(host)
+/// RFC 6454 §4: scheme, host and port. The scheme's own port is the same as none.
+#[derive(Debug, Clone, Copy)]
+struct Origin<'a> {
+    scheme: &'a str,
+    host: &'a str,
+    port: &'a str,
+}
+
+impl<'a> Origin<'a> {
+    /// Of `scheme "://" host [ ":" port ]`; `None` for anything else, `null` among it.
+    fn of(origin: &'a str) -> Option<Self> {
+        let (scheme, authority) = origin.split_once("://")?;
+        Some(Self::new(scheme, authority))
+    }
+
+    fn new(scheme: &'a str, authority: &'a str) -> Self {
+        let (host, port) = match authority.rsplit_once(':') {
+            // The colons of an IPv6 address stand in brackets.
+            Some((host, port)) if !port.contains(']') => (host, port),
+            _ => (authority, ""),
+        };
+        let port = match (port, scheme) {
+            ("", scheme) if scheme.eq_ignore_ascii_case("https") => "443",
+            ("", scheme) if scheme.eq_ignore_ascii_case("http") => "80",
+            (port, _) => port,
+        };
+        Self { scheme, host, port }
+    }
+}
+
+/// RFC 6454 §5: two origins are the same if scheme, host and port are. §4: scheme and host are
+/// compared in lower case.
+impl PartialEq for Origin<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.scheme.eq_ignore_ascii_case(other.scheme)
+            && self.host.eq_ignore_ascii_case(other.host)
+            && self.port == other.port
+    }
+}
+
+/// Is this the origin of the server that the Host field names?
+fn is_same(origin: &str, secure: bool, host: &str) -> bool {
+    let ours = Origin::new(if secure { "https" } else { "http" }, host);
+    !host.is_empty() && Origin::of(origin) == Some(ours)
 }
 
 impl std::fmt::Debug for OriginPolicy {
@@ -183,5 +254,55 @@ mod tests {
         let predicate = OriginPolicy::predicate(|origin| origin.ends_with(".example"));
         assert!(allows(&predicate, "Host: x\r\nOrigin: https://b.example\r\n"));
         assert!(!allows(&predicate, "Host: x\r\nOrigin: https://b.example.evil\r\n"));
+    }
+
+    // RFC 6454 §4 and §5.
+    #[test]
+    fn the_port_of_the_scheme_is_the_same_as_none() {
+        let fields = |host: &str, origin: &str| format!("Host: {host}\r\nOrigin: {origin}\r\n");
+        let (same, host) = (OriginPolicy::same(), OriginPolicy::same_host());
+        assert!(allows(&same, &fields("a.example:80", "http://a.example")));
+        assert!(allows(&same, &fields("a.example", "http://a.example:80")));
+        assert!(!allows(&same, &fields("a.example:443", "https://a.example")), "it came as ws");
+        assert!(allows(&host, &fields("a.example:443", "https://a.example")));
+        assert!(allows(&host, &fields("a.example", "https://a.example:443")));
+        assert!(!allows(&host, &fields("a.example:80", "https://a.example")));
+        assert!(!allows(&host, &fields("a.example:443", "http://a.example")));
+        assert!(allows(&same, &fields("[::1]", "http://[::1]:80")));
+        assert!(!allows(&same, &fields("[::1]:8000", "http://[::1]")));
+        assert!(!allows(&same, &fields("a.example", "null")));
+        let list = OriginPolicy::list(["https://a.example", "http://b.example:80"]);
+        assert!(allows(&list, &fields("x", "https://a.example:443")));
+        assert!(allows(&list, &fields("x", "http://b.example")));
+        assert!(!allows(&list, &fields("x", "http://a.example:443")));
+    }
+
+    #[test]
+    fn it_serves_http_too() {
+        let with = |scheme, fields: &str| {
+            let mut bytes = format!("POST / HTTP/1.1\r\n{fields}\r\n").into_bytes();
+            let mut spans = Vec::new();
+            parse(&mut bytes, &mut Progress::default(), &mut spans, Limits::default())
+                .unwrap()
+                .unwrap();
+            OriginPolicy::same().allows_http(&HttpScope {
+                http_version: "1.1",
+                method: "POST",
+                scheme,
+                path: "/",
+                raw_path: b"/",
+                query_string: b"",
+                root_path: "",
+                headers: Headers::new(&bytes, &spans),
+                client: None,
+                server: None,
+                state: &State::default(),
+            })
+        };
+        assert!(with("http", "Host: a.example\r\nOrigin: http://a.example\r\n"));
+        assert!(with("https", "Host: a.example\r\nOrigin: https://a.example:443\r\n"));
+        assert!(!with("http", "Host: a.example\r\nOrigin: https://a.example\r\n"));
+        assert!(!with("http", "Host: a.example\r\nOrigin: http://b.example\r\n"));
+        assert!(!with("http", "Host: a.example\r\n"));
     }
 }

@@ -14,7 +14,7 @@ pub enum Error {
     Target,
     /// RFC 9112 §2.3: the version is not `HTTP/` DIGIT `.` DIGIT.
     Version,
-    /// RFC 9110 §15.6.6: a version other than HTTP/1.0 and HTTP/1.1.
+    /// RFC 9110 §15.6.6: a major version other than 1.
     VersionNotSupported,
     /// A TLS handshake on a port that speaks plain HTTP.
     TlsOnPlainPort,
@@ -60,6 +60,8 @@ pub enum Error {
     TooManyFields,
     /// RFC 9110 §15.5.14: the body is larger than the limit.
     BodyTooLarge,
+    /// RFC 9110 §9.1: a method that this server knows, in another case.
+    MethodCase,
     /// RFC 9110 §10.1.1: an expectation other than `100-continue`.
     Expectation,
     /// RFC 9110 §7.4: a target with the scheme https or wss on a connection without TLS.
@@ -86,7 +88,7 @@ impl Error {
             Error::Misdirected => 421,
             Error::HeadTooLarge | Error::TooManyFields | Error::TrailersTooLarge => 431,
             // [9112-6.1-6]
-            Error::CodingUnknown | Error::Connect => 501,
+            Error::CodingUnknown | Error::Connect | Error::MethodCase => 501,
             Error::VersionNotSupported => 505,
             // [9112-2.2-7] [9112-3.2-1] [9112-6.3-3]
             _ => 400,
@@ -117,6 +119,7 @@ impl Error {
             Error::TargetTooLong => "RFC 9110 §15.5.15",
             Error::HeadTooLarge | Error::TooManyFields | Error::TrailersTooLarge => "RFC 6585 §5",
             Error::BodyTooLarge => "RFC 9110 §15.5.14",
+            Error::MethodCase => "RFC 9110 §9.1",
             Error::Expectation => "RFC 9110 §10.1.1",
             Error::Misdirected => "RFC 9110 §7.4",
             Error::Connect => "RFC 9110 §9.3.6",
@@ -135,7 +138,7 @@ impl Error {
             }
             Error::Version => "the request line must end with HTTP/1.1 or HTTP/1.0",
             // [9110-15.6.6-1]
-            Error::VersionNotSupported => "only HTTP/1.1 and HTTP/1.0 are spoken here",
+            Error::VersionNotSupported => "this server speaks HTTP/1.1 and HTTP/1.0",
             Error::TlsOnPlainPort => "this port speaks plain HTTP, not TLS: use http:// or ws://",
             Error::BareLf => "lines must end with CR LF, not with LF alone",
             Error::BareCr => "a CR must be followed by LF",
@@ -166,6 +169,7 @@ impl Error {
             Error::HeadTooLarge => "the request head is larger than this server allows",
             Error::TooManyFields => "the request has more field lines than this server allows",
             Error::BodyTooLarge => "the request body is larger than this server allows",
+            Error::MethodCase => "methods are case-sensitive: GET, not get",
             Error::Expectation => "100-continue is the only expectation known here",
             Error::Misdirected => {
                 "a request for an https or wss URI must come through TLS, which this port does not speak"

@@ -54,6 +54,8 @@ pub enum Fact {
     Expect = 1 << 12,
     /// `TE: trailers`
     TeTrailers = 1 << 13,
+    /// A second, equal value of Content-Length.
+    SecondLength = 1 << 14,
 }
 
 impl Facts {
@@ -194,7 +196,7 @@ impl Facts {
                 // [9112-6.3-2]
                 return Err(Error::ContentLengthDiffers);
             }
-            self.set(Fact::Length);
+            self.count(Fact::Length, Fact::SecondLength);
             self.length = length;
         }
         Ok(())

@@ -387,6 +387,7 @@ fn request_line(bytes: &[u8], head: &mut Head) -> Result<bool, Error> {
             match u64::from_le_bytes(*version) {
                 HTTP_1_1 => Version::Http11,
                 HTTP_1_0 => Version::Http10,
+                _ if later_minor(version) => Version::Http11,
                 _ => return unusual_version(rest).map_or(Ok(false), Err),
             }
         }
@@ -414,6 +415,14 @@ fn no_method(bytes: &[u8]) -> Option<Error> {
     complain(bytes, Error::RequestLine)
 }
 
+/// RFC 9110 §2.5: a message with a higher minor version than the recipient knows is processed as if
+/// it had the highest one that the recipient knows.
+#[cold]
+fn later_minor(version: &[u8; 8]) -> bool {
+    // [9110-6.2-3]
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'])
+}
+
 /// What follows the target is not one of the two versions with its CR LF.
 #[cold]
 fn unusual_version(rest: &[u8]) -> Option<Error> {
@@ -429,7 +438,6 @@ fn unusual_version(rest: &[u8]) -> Option<Error> {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
-            // [9110-6.2-3]
             Some(Error::VersionNotSupported)
         }
         _ if line.contains(&b'\r') => Some(Error::BareCr),
@@ -629,7 +637,7 @@ mod tests {
         }
     }
 
-    // [9112-2.2-3] [9112-2.2-6] [9112-3.2-2] [9112-5.1-1] [9112-5.2-2] [9110-5.5-2] [9110-6.2-3]
+    // [9112-2.2-3] [9112-2.2-6] [9112-3.2-2] [9112-5.1-1] [9112-5.2-2] [9110-5.5-2]
     #[test]
     fn every_broken_rule_is_told_apart() {
         let rows: &[(&[u8], Error)] = &[
@@ -647,7 +655,7 @@ mod tests {
             (b"GET /\x00 HTTP/1.1\r\n", Error::RequestLine),
             (b"GET / HTTP/2.0\r\n", Error::VersionNotSupported),
             (b"PRI * HTTP/2.0\r\n", Error::VersionNotSupported),
-            (b"GET / HTTP/1.2\r\n", Error::VersionNotSupported),
+            (b"GET / HTTP/3.1\r\n", Error::VersionNotSupported),
             (b"GET / HTTP/0.9\r\n", Error::VersionNotSupported),
             (b"GET / http/1.1\r\n", Error::Version),
             (b"GET / HTTP/1.10\r\n", Error::Version),
@@ -711,5 +719,14 @@ mod tests {
         let each: Vec<usize> = (1..input.len()).collect();
         let outcome = parse_in_pieces(input.as_bytes(), &each, Limits::default());
         assert!(outcome.unwrap().is_some());
+    }
+
+    // [9110-6.2-3]
+    #[test]
+    fn a_later_minor_version_is_read_as_the_highest_that_is_known() {
+        for minor in 2..=9 {
+            let (_, _, version, _) = ok(format!("GET / HTTP/1.{minor}\r\n\r\n").as_bytes());
+            assert_eq!(version, Version::Http11);
+        }
     }
 }

@@ -85,6 +85,8 @@ fn status_line(line: &[u8]) -> Option<(Version, u16)> {
     let version = match line.get(..9) {
         Some(b"HTTP/1.1 ") => Version::Http11,
         Some(b"HTTP/1.0 ") => Version::Http10,
+        // RFC 9110 §2.5: as the highest minor version that we know.
+        Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b' ']) => Version::Http11,
         _ => return None,
     };
     match line[9..] {

@@ -123,6 +123,8 @@ pub struct Sender {
     trailers: bool,
     /// The application gave a Content-Length.
     length_given: bool,
+    /// The body is a file, so its length is known, also if it is 0.
+    is_file: bool,
     /// The application sent an Upgrade field.
     upgrade: bool,
     /// Bytes of body that the application gave.
@@ -140,6 +142,7 @@ impl Sender {
             open: false,
             trailers: false,
             length_given: false,
+            is_file: false,
             upgrade: false,
             body_bytes: 0,
         }
@@ -328,6 +331,15 @@ impl Sender {
         true
     }
 
+    /// Announces a file as the whole body; see [`Sender::piece`].
+    ///
+    /// # Errors
+    /// As [`Sender::piece`].
+    pub fn file(&mut self, out: &mut Vec<u8>, len: usize) -> Result<Payload, Invalid> {
+        self.is_file = true;
+        self.piece(out, len, false)
+    }
+
     /// Announces the next piece of body: closes the head if it is open, and writes what stands
     /// before the payload.
     ///
@@ -396,7 +408,9 @@ impl Sender {
             // that gave no length but the whole body said how long it is.
             // [9110-9.3.2-2] [9110-8.6-1]
             (BodyForm::Forbidden, Some(len))
+                // An empty body says nothing: GET may have one.
                 if self.request.is_head
+                    && (len > 0 || self.is_file)
                     && !self.length_given
                     && !matches!(self.status, 204 | 304) =>
             {

@@ -14,7 +14,7 @@
 //! protocols from being taken for WebSocket servers (§1.3).
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use sha1::{Digest as _, Sha1};
 
 use super::extension::Agreed;
@@ -125,6 +125,13 @@ impl Refusal {
     }
 }
 
+/// Base64 as a client may write it. The example of RFC 6455 §4.1, `AQIDBAUGBwgJCgsMDQ4PEC==`, has
+/// bits set behind its last byte, so these are ignored (RFC 4648 §3.5 lets a decoder choose).
+const KEY: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
 /// Checks a request that asks for the WebSocket protocol; gives the accept value.
 ///
 /// # Errors
@@ -156,7 +163,7 @@ pub fn check(
     let key = keys.next().ok_or(Refusal::KeyMissing)?;
     let mut decoded = [0u8; 18];
     // [6455-4.2.1-5] [6455-11.3.1-1]
-    if keys.next().is_some() || STANDARD.decode_slice(key, &mut decoded) != Ok(16) {
+    if keys.next().is_some() || KEY.decode_slice(key, &mut decoded) != Ok(16) {
         return Err(Refusal::KeyInvalid);
     }
     // §4.2.1: whatever is not as the grammar of §4.3 has it is refused. A list without any element
@@ -264,6 +271,12 @@ mod tests {
              sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nsec-websocket-protocol: chat\r\n\
              a: b\r\nserver: x\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn the_key_of_the_example_of_rfc_6455_section_4_1_is_a_key() {
+        let text = EXAMPLE.replace("dGhlIHNhbXBsZSBub25jZQ==", "AQIDBAUGBwgJCgsMDQ4PEC==");
+        assert_eq!(check_text(&text), Ok(accept(b"AQIDBAUGBwgJCgsMDQ4PEC==")));
     }
 
     // [6455-4.2.1-1] [6455-4.2.1-5] [6455-4.2.1-6] [6455-4.2.1-7] [9110-7.8-4]

@@ -122,7 +122,7 @@ fn refusals_explain_themselves_in_plain_text() {
     for (request, status, why) in [
         ("GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n", 500, "gave no answer"),
         ("GET / HTTP/1.1\r\n\r\n", 400, "needs a Host field"),
-        ("GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505, "only HTTP/1.1 and HTTP/1.0 are spoken here"),
+        ("GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505, "this server speaks HTTP/1.1 and HTTP/1.0"),
     ] {
         let sent = answer(request);
         assert!(sent.starts_with(&format!("HTTP/1.1 {status} ")), "{sent}");

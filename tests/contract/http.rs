@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use oneport::{Event, Flow, SendEvent, app, handler};
+use oneport::{Event, Flow, Scope, SendEvent, app, handler};
 
 use crate::rig::Rig;
 
@@ -466,4 +466,56 @@ fn a_body_that_is_to_come_still_ends_with_the_last_answer() {
     assert!(rig.is_open(), "the request has begun");
     let text = rig.answer(b"hi\r\n0\r\n\r\n");
     assert!(text.contains("connection: close\r\n"), "{text}");
+}
+
+#[test]
+fn equal_lengths_reach_the_application_as_one_field() {
+    let app = app(|scope| {
+        let Scope::Http(http) = scope else { return None };
+        let lengths: Vec<_> = http.headers.get_all("content-length").map(<[u8]>::to_vec).collect();
+        let told = lengths.join(&b"|"[..]);
+        let others = http.headers.get("x").map(<[u8]>::to_vec).unwrap_or_default();
+        Some(handler(move |event, out| {
+            if let Event::HttpRequest { more_body: false, .. } = event {
+                out.respond(200, &[], [&told[..], b"; ", &others].concat())?;
+            }
+            Ok(())
+        }))
+    });
+    let mut rig = Rig::new(app);
+    for lengths in [
+        "Content-Length: 4, 4\r\nX: y",
+        "Content-Length: 4,4,4\r\nX: y",
+        "Content-Length: 4\r\nX: y\r\nContent-Length: 4",
+        "X: y\r\nContent-Length: 4\r\nContent-Length: 4, 4",
+        "Content-Length: 4\r\nX: y",
+    ] {
+        let request = format!("POST / HTTP/1.1\r\nHost: h\r\n{lengths}\r\n\r\nbody");
+        assert!(rig.answer(request.as_bytes()).ends_with("\r\n\r\n4; y"), "{lengths}");
+    }
+}
+
+#[test]
+fn the_answer_to_a_head_has_no_length_that_nobody_said() {
+    let app = app(|scope| {
+        let path = scope.path().to_string();
+        Some(handler(move |event, out| {
+            if let Event::HttpRequest { more_body: false, .. } = event {
+                match &*path {
+                    "/empty" => out.respond(200, &[], "")?,
+                    "/said" => out.respond(200, &[(b"content-length", b"0")], "")?,
+                    _ => out.respond(200, &[], "hello")?,
+                };
+            }
+            Ok(())
+        }))
+    });
+    let mut rig = Rig::new(app);
+    for (path, length) in [("/empty", None), ("/said", Some("0")), ("/hello", Some("5"))] {
+        let request = format!("HEAD {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let answer = rig.answer(request.as_bytes());
+        let told = answer.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        assert_eq!(told, length, "{path}: {answer}");
+        assert!(answer.ends_with("\r\n\r\n"));
+    }
 }

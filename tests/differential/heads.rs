@@ -67,7 +67,18 @@ fn theirs(input: &[u8]) -> Made {
 /// Is this difference known?
 pub type Known = fn(input: &[u8], ours: &Made, error: Option<Error>, theirs: &Made) -> bool;
 
+/// Is there a request line with a later minor version?
+pub fn has_later_minor(input: &[u8]) -> bool {
+    input.windows(10).any(|line| {
+        line.starts_with(b" HTTP/1.") && matches!(line[8], b'2'..=b'9') && line[9] == b'\r'
+    })
+}
+
 pub const DIFFERENCES: &[(&str, Known)] = &[
+    (
+        "RFC 9110 §2.5: a later minor version is read as HTTP/1.1; httparse refuses it",
+        |input, _, _, theirs| *theirs == Made::Refused && has_later_minor(input),
+    ),
     (
         "we act on complete lines only, so that splits of the input change nothing: a mistake in a \
          line without an end is not reported yet",

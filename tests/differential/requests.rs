@@ -267,6 +267,13 @@ impl Pair<'_> {
 pub(crate) type Known = fn(&Pair<'_>) -> bool;
 
 pub(crate) const DIFFERENCES: &[(&str, Known)] = &[
+    ("RFC 9110 §2.5: a later minor version is read as HTTP/1.1; hyper refuses it", |pair| {
+        pair.theirs.end == End::Refused && crate::heads::has_later_minor(pair.input)
+    }),
+    (
+        "RFC 9110 §9.1: a known method in another case is refused; hyper leaves it to the application",
+        |pair| pair.refused(&[Error::MethodCase]),
+    ),
     (
         "we act on complete lines only, so that splits of the input change nothing: a mistake in a \
          line without an end is not reported yet",

@@ -371,7 +371,7 @@ impl HttpSide {
         let (file, left) = env.round.files.open(path).map_err(|_| Invalid::Path)?;
         let len = usize::try_from(left).map_err(|_| Invalid::Path)?;
         self.end_if_unread(true);
-        let payload = self.sender.piece(output.tail(), len, false)?;
+        let payload = self.sender.file(output.tail(), len)?;
         self.order = next;
         if payload.send && left > 0 {
             self.file = Some(Box::new(FileBody { file, left, after: payload.after.to_vec() }));

@@ -13,6 +13,7 @@ use crate::conn::trace::Trace;
 use crate::conn::websocket::WebSocketRole;
 use crate::conn::{Connection, Role, SECURE, Turn};
 use crate::http::cycle::Step;
+use crate::http::facts::Fact;
 use crate::http::framing::{self, Body, Framing};
 use crate::http::head::{FieldSpan, Head, Span};
 use crate::http::headers::Headers;
@@ -95,6 +96,9 @@ impl<H: Handler> Connection<H> {
     {
         let (method, raw_target) = (head.method.of(head_bytes), head.target.of(head_bytes));
         let version = head.version;
+        if !known_as_written(method) {
+            return self.refuse(Error::MethodCase, turn);
+        }
         let is_head = method == b"HEAD";
         let framing = framing::decide(version, &head.facts);
         if let Some(role) = self.http() {
@@ -117,6 +121,9 @@ impl<H: Handler> Connection<H> {
             Ok(framing) => framing,
             Err(error) => return self.refuse(error, turn),
         };
+        if head.facts.has(Fact::SecondLength) {
+            one_length(&mut turn.env.kit.fields, head_bytes);
+        }
         match (target, framing.body) {
             // RFC 9110 §9.3.6: an origin server need not make tunnels; we do not.
             // [9110-9.3.6-1]
@@ -360,6 +367,23 @@ fn is_last(body: Body, rest: &[u8]) -> bool {
     }
 }
 
+/// RFC 9112 §6.3 no. 5: a list of equal lengths, or several equal fields, are one valid length, and
+/// the message is used as if it had only that: the application is not shown what another reader
+/// would have to repair once more.
+#[cold]
+fn one_length(fields: &mut Vec<FieldSpan>, head: &[u8]) {
+    let mut first = true;
+    fields.retain_mut(|field| {
+        if field.name.of(head) != b"content-length" {
+            return true;
+        }
+        let value = field.value.of(head);
+        let length = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        field.value.end = field.value.start + length as u32;
+        std::mem::take(&mut first)
+    });
+}
+
 /// RFC 9112 §3.2.2: "the server MUST ignore the received Host header field (if any) and instead
 /// replace it with the host information of the request-target".
 #[cold]
@@ -394,8 +418,17 @@ fn wants_websocket(version: Version, headers: Headers<'_>) -> bool {
     version == Version::Http11 || headers.get("sec-websocket-key").is_some()
 }
 
-/// The method as ASGI wants it, in upper case. (RFC 9110 §9.1: methods are case-sensitive; the
-/// framing goes by what was sent.)
+/// RFC 9110 §9.1: "The method token is case-sensitive". ASGI shows methods in upper case, so `get`
+/// would reach an application as `GET`, which it is not: a known method in another case is not
+/// implemented. (Unknown methods are whatever the application makes of them.)
+fn known_as_written(method: &[u8]) -> bool {
+    const KNOWN: [&[u8]; 9] =
+        [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
+    !method.iter().any(u8::is_ascii_lowercase)
+        || !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(method))
+}
+
+/// The method as ASGI wants it, in upper case.
 #[inline]
 fn method_text(method: &[u8]) -> Cow<'_, str> {
     match method {
