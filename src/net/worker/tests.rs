@@ -319,7 +319,7 @@ fn an_event_of_a_connection_that_is_gone_reaches_no_stranger() {
     assert_eq!(second.0.borrow().key.map(|key| (key.slot, key.generation)), Some((0, 1)));
 }
 
-/// Between two slices of connections that are told the end, others are served.
+/// `Event::Shutdown` comes in slices; other connections are served in between.
 #[test]
 fn the_end_is_told_in_slices_and_idle_connections_end_after_the_grace() {
     let peers: Vec<_> = (0..200).map(|_| Ok(socket(usize::MAX))).collect();
