@@ -36,8 +36,8 @@ pub struct Config {
     /// For a whole head: from accept for the first one, later from its first byte. Default 10 s.
     pub head_timeout: Duration,
     /// Between a response and the first byte of the next request. Default 75 s: proxies in front of
-    /// servers (nginx, AWS's load balancers) keep idle connections for 60 s, and whoever waits as long
-    /// as they do closes just as the next request comes.
+    /// servers (nginx, AWS's load balancers) keep idle connections for 60 s, and a server that waits
+    /// as long closes just as the next request comes.
     pub idle_timeout: Duration,
     /// Without any byte of a body, or of a WebSocket message of which a part has come; past it 408,
     /// or close code 1008. It stands still while the application pauses. Default 30 s.

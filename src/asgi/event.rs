@@ -40,8 +40,8 @@ pub enum Event<'a> {
     Drain,
     /// Ours: the time of [`Outbox::wake_after`](super::Outbox::wake_after) is over.
     Timer,
-    /// Ours: the server is ending. Streams may end themselves, WebSockets say goodbye; whoever ignores
-    /// it goes on for as long as [`Config::drain_timeout`](super::Config::drain_timeout) allows.
+    /// Ours: the server is ending. Streams may end themselves, WebSockets say goodbye; a scope that
+    /// ignores it goes on for as long as [`Config::drain_timeout`](super::Config::drain_timeout) allows.
     Shutdown,
     /// Ours: a value that came through [`Handle::post`](super::Handle::post).
     Custom(Box<dyn Any + Send>),

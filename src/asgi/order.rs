@@ -3,8 +3,8 @@
 //! Three small machines, one per kind of scope, each nothing but a table. They answer every
 //! event with a [`Verdict`]; the outbox obeys. `docs/STATE-MACHINES.md` is printed from them.
 //!
-//! What the server tells is no step, but for an end: [`Event::Shutdown`](super::Event::Shutdown), like a
-//! timer, leaves every state as it is.
+//! Events of the server are no steps, but for an end: [`Event::Shutdown`](super::Event::Shutdown), like
+//! a timer, leaves every state as it is.
 
 /// What becomes of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -28,7 +28,7 @@ impl<H: Handler> Connection<H> {
         self.left && self.core.paused
     }
 
-    /// Does the application pause, and would it have nobody to answer if it went on?
+    /// Does the application pause, while the peer's end has ended its scope already?
     fn is_left_behind(&self, config: &Config) -> bool {
         (self.left || self.eof)
             && self.core.paused

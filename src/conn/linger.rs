@@ -10,7 +10,7 @@ use super::{Connection, Phase, Role, Turn};
 use crate::asgi::{Config, Handler};
 use crate::bytes::moment::Moment;
 
-/// How long a peer is listened to whose requests were all read.
+/// How long a peer is listened to after its last request was read.
 const SHORT: Duration = Duration::from_secs(2);
 /// Bytes of such a peer that are dropped.
 const SHORT_BYTES: u64 = 1024 * 1024;

@@ -326,7 +326,7 @@ impl<H: Handler> Connection<H> {
             self.stalled = false;
         }
         // The peer's end comes after what it sent before; but if that waits for an answer that the
-        // peer's end prevents, it is told at once.
+        // peer's end prevents, the end counts at once.
         let ends_first = match &self.role {
             Role::Http(role) => role.waits_in_vain(&turn.env.round.config),
             Role::WebSocket(role) => role.side.order() == order::WebSocket::Connecting,

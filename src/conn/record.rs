@@ -122,10 +122,12 @@ impl Cause {
             Cause::PeerClosed if websocket => "RFC 6455 §5.5.1",
             Cause::PeerVanished | Cause::Network(_) if websocket => "RFC 6455 §7.1.5",
             Cause::PeerClosed | Cause::PeerVanished | Cause::Network(_) => "RFC 9112 §9.5",
+            Cause::AppClosed if !websocket => "RFC 9112 §9.6",
             Cause::AppClosed => "RFC 6455 §7.1.2",
             Cause::HandlerFailed | Cause::Overrun if !websocket => "RFC 9112 §8",
             Cause::HandlerFailed | Cause::Overrun => "RFC 6455 §7.4.1",
             Cause::Load => "RFC 9110 §15.6.4",
+            Cause::Shutdown if !websocket => "RFC 9112 §9.6",
             Cause::Shutdown => "RFC 6455 §7.4.1",
         }
     }

@@ -134,7 +134,7 @@ impl<H> WebSocketRole<H> {
         self.side.order() == order::WebSocket::Connecting
     }
 
-    /// Was its handler not told the end?
+    /// Is its handler there, because no disconnect has come yet?
     pub(super) fn has_handler(&self) -> bool {
         self.handler.is_some()
     }
@@ -672,7 +672,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The peer has left, and the application does not read what it sent before: is a Close in it?
-    /// Messages are told to nobody.
+    /// Messages are dropped.
     pub(super) fn websocket_left(&mut self, turn: &mut Turn<'_>) {
         let limits = limits(&turn.env.round.config);
         let (mut bytes, mut at) = self.input.take();

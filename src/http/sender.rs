@@ -566,6 +566,11 @@ fn is_plain(fields: &[Field<'_>]) -> bool {
 }
 
 #[inline]
+/// May this be the value of a field?
+pub fn is_value(value: &[u8]) -> bool {
+    ascii::is_field_value(value)
+}
+
 fn check_value(value: &[u8]) -> Result<(), Invalid> {
     // [9112-2.2-2] [9112-5.2-1]
     if ascii::is_field_value(value) { Ok(()) } else { Err(Invalid::FieldValue) }

@@ -13,6 +13,8 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
+    /// A setting cannot be used; which one, and why.
+    Config(String),
     /// The lifespan handler failed at startup.
     Startup(String),
     /// The lifespan handler failed at shutdown.
@@ -54,6 +56,7 @@ impl std::fmt::Display for ServerError {
                     _ => Ok(()),
                 }
             }
+            ServerError::Config(message) => write!(f, "a setting cannot be used: {message}"),
             ServerError::Startup(message) => {
                 write!(f, "the application's startup failed: {message}")
             }

@@ -20,6 +20,7 @@ use crate::asgi::guard::{Guarded, caught, describe, drop_guarded, guarded, what_
 use crate::asgi::handle::Mailbox;
 use crate::asgi::{App, Config, Groups, State};
 use crate::conn::record::Record;
+use crate::http::sender;
 
 /// A server for one application, to be configured.
 ///
@@ -205,8 +206,17 @@ impl<A: App> Server<A> {
     /// Listens on `host:port`; port 0 takes a free one, which [`Bound::local_addr`] tells.
     ///
     /// # Errors
-    /// [`ServerError::Bind`], with the cause and the remedy.
+    /// [`ServerError::Bind`], with the cause and the remedy; [`ServerError::Config`] for a setting that
+    /// cannot be used.
     pub fn bind(self, address: &str) -> Result<Bound<A>, ServerError> {
+        if let Some(name) = &self.config.server_field
+            && !sender::is_value(name.as_bytes())
+        {
+            return Err(ServerError::Config(format!(
+                "server_field {name:?} is no field value (RFC 9110 §5.5): it must be one line without \
+                 control characters, and neither begin nor end with white space"
+            )));
+        }
         let listeners = listener::bind(address, self.workers)?;
         Ok(Bound { server: self, listeners, stopper: Stopper::default(), on_ready: None })
     }

@@ -390,12 +390,34 @@ def test_100_continue(wire):
 
 @pytest.mark.parametrize(
     ("path", "size"),
-    [("/plaintext", 13), ("/stream?chunks=1000&size=5000", 5_000_000), ("/file?name=big.bin", MIB),
-     ("/events?n=3&ms=30", 63)],
+    [("/plaintext", 13), ("/stream?chunks=10&size=5000", 50_000), ("/file?name=big.bin", MIB)],
 )  # fmt: skip
 def test_answer_after_a_half_close(wire, path, size):
-    """After a FIN, answers that have begun or are queued are still written."""
+    """After a FIN, answers that are complete are still written."""
     wire.send_and_end(http_request("GET", path))
+    whole(wire, size)
+
+
+@pytest.mark.parametrize(
+    ("path", "size"),
+    [("/slow?ms=50", 4), ("/stream?chunks=1000&size=5000", 5_000_000), ("/events?n=3&ms=30", 63)],
+)
+def test_unfinished_answer_after_a_half_close_that_is_no_disconnect(path, size):
+    with Testbed("--half-close") as testbed, Wire(testbed) as wire:
+        wire.send_and_end(http_request("GET", path))
+        whole(wire, size)
+
+
+@pytest.mark.parametrize("path", ["/stream?chunks=1000&size=5000", "/events?n=3&ms=10000"])
+def test_half_close_while_the_answer_is_unfinished(testbed, wire, tag, path):
+    """A FIN while an answer is begun and unfinished counts as leaving."""
+    wire.send_and_end(http_request("GET", f"{path}&{tag}"))
+    told = testbed.disconnect(f"{path.partition('?')[2]}&{tag}")
+    assert told["type"] == "http.disconnect"
+    assert not wire.rest().endswith(b"\r\n0\r\n\r\n")
+
+
+def whole(wire, size):
     response = wire.response()
     assert response.status == 200
     assert len(response.body) == size

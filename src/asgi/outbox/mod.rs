@@ -97,7 +97,7 @@ pub struct ScopeCore {
     /// The connection is as good as over, whatever the handler does: the sink failed, or a send
     /// passed the hard limit.
     pub lost: bool,
-    /// It was told that the server is ending.
+    /// The handler received [`Event::Shutdown`](super::Event::Shutdown).
     pub told_shutdown: bool,
     /// How the sink failed, if that is it.
     pub broken: Option<io::ErrorKind>,

@@ -271,7 +271,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// A body follows the head: its deadlines begin, and it is decided whether the client waits for
-    /// a 100. Every answer that comes before the body passes here first, whoever gives it.
+    /// a 100. Every answer that comes before the body passes here first.
     fn begin_body(&mut self, rest: &[u8], turn: &mut Turn<'_>) {
         let Some(role) = self.http() else { return };
         role.body_began = turn.env.round.now;
@@ -287,8 +287,8 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// The first event of a request with a body: told before the client sends anything if it waits
-    /// for a 100, else with the first piece.
+    /// The first event of a request with a body: it comes before the client sends anything if that
+    /// waits for a 100, else with the first piece.
     fn first_event(&mut self, turn: &mut Turn<'_>) {
         if self.http().and_then(|role| role.exchange.as_ref()).is_some_and(|e| e.expecting) {
             self.tell_http(Event::HttpRequest { body: b"", more_body: true }, turn);

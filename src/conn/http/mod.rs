@@ -21,8 +21,8 @@ use crate::http::receiver::{HeadStep, Receiver};
 use crate::http::sender::Request;
 
 /// So much of a body may be left when a response begins that is complete at once; it is read and
-/// dropped then. With more to come, or nobody knows how much, the response ends the connection and
-/// says so (bytes).
+/// dropped then. With more to come, or an unknown rest, the response ends the connection and says so
+/// (bytes).
 const DRAIN_BODY: u64 = 64 * 1024;
 /// A file is read in pieces of this size.
 const FILE_PIECE: usize = 64 * 1024;
@@ -154,14 +154,14 @@ impl<H> HttpRole<H> {
         }
     }
 
-    /// The side, for who is about to send.
+    /// The side, for a send.
     pub(super) fn side_mut(&mut self) -> Option<&mut HttpSide> {
         let exchange = self.exchange.as_mut()?;
         exchange.side.set_unread(is_unread(&self.receiver));
         Some(&mut exchange.side)
     }
 
-    /// Is more of the body to come, also if nobody knows how much?
+    /// Is more of the body to come, known or not?
     fn has_body_left(&self) -> bool {
         self.receiver.body_left() != Some(0)
     }
@@ -188,7 +188,7 @@ impl<H> HttpRole<H> {
     }
 
     /// The server is ending, and nothing waits behind this request, or something does. Is there a
-    /// scope whose answer its handler has not ended?
+    /// scope without a complete answer?
     pub(super) fn begin_shutdown(&mut self, nothing_waits: bool) -> bool {
         let Some(exchange) = &mut self.exchange else { return false };
         let order = exchange.side.order();

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   signal ──> Door ──────> Telling ─────────> Grace ──> Closing ──────> Draining ──> over
-//!              who waits     Event::Shutdown             idle ones,      what is in
-//!              is let in     to every scope              Closes          flight
+//!              waiting ones  Event::Shutdown             idle ones end,  what is in flight
+//!              are accepted  to every scope              Closes leave    is finished
 //! ```
 
 use std::time::Duration;
@@ -33,9 +33,9 @@ pub(super) struct Ending {
 /// How far the end is.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// Who waits at the door is let in, in so many batches at most.
+    /// Connections that wait are accepted, in so many batches at most.
     Door(usize),
-    /// Scopes are told, from this slot on.
+    /// Scopes receive `Event::Shutdown`, from this slot on.
     Telling(u32),
     /// The grace passes.
     Grace,
@@ -86,7 +86,7 @@ impl<W: World, A: App> Worker<W, A> {
         }
         let (now, config) = (self.tools.round.now, &self.tools.round.config);
         self.ending = Some(Ending::begin(now, config.drain_timeout, config.shutdown_grace));
-        // Who waits was promised an answer by the system: they are taken in, then the door closes.
+        // The system has promised an answer to the connections that wait.
         self.acceptable = true;
     }
 
@@ -131,7 +131,7 @@ impl<W: World, A: App> Worker<W, A> {
         (next < end).then_some(next)
     }
 
-    /// What has arrived is served, and its last answer says close; then the scope is told.
+    /// What has arrived is served, and its last answer says close; then the scope receives the event.
     fn tell_end(&mut self, key: Key) {
         self.enter(key, |conn, _| conn.last_call());
         self.serve_what_arrived(key);
@@ -144,8 +144,7 @@ impl<W: World, A: App> Worker<W, A> {
         self.enter(key, |conn, turn| conn.shutdown(turn));
     }
 
-    /// Bytes that arrived already are served before an end, also those whose event was not taken
-    /// yet.
+    /// Bytes that have arrived are served before an end, also if their event has not come yet.
     fn serve_what_arrived(&mut self, key: Key) {
         if let Some(entry) = self.connections.get_mut(key) {
             entry.ready.readable = true;

@@ -1,4 +1,4 @@
-//! Who lingers: connections whose answer has left while the body of their request still arrives. A
+//! Lingering connections: the answer has left, the body of the request still arrives. A
 //! worker listens to a bounded number of them; the oldest makes room for the next.
 
 use std::collections::VecDeque;

@@ -407,8 +407,8 @@ impl<W: World, A: App> Worker<W, A> {
 
     fn is_over(&self) -> bool {
         let Some(ending) = &self.ending else { return false };
-        let nobody = self.connections.len() == 0 && !ending.lets_in();
-        nobody || self.tools.round.now >= ending.deadline()
+        let is_empty = self.connections.len() == 0 && !ending.lets_in();
+        is_empty || self.tools.round.now >= ending.deadline()
     }
 
     /// How long to wait: not at all while there is work that no event announces.

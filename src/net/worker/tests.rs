@@ -354,7 +354,7 @@ fn the_sink_of_a_socket_knows_what_was_not_acknowledged() {
     assert_eq!(sink.unacknowledged() > 0, asked > 0);
 }
 
-/// Between two slices of connections that are told the end, others are served.
+/// `Event::Shutdown` comes in slices; other connections are served in between.
 #[test]
 fn the_end_is_told_in_slices_and_idle_connections_end_after_the_grace() {
     let peers: Vec<_> = (0..200).map(|_| Ok(socket(usize::MAX))).collect();
