@@ -84,6 +84,10 @@ pub struct Config {
     pub hard_limit: usize,
     /// Compress WebSocket messages if the client offers to (RFC 7692), and how. Default: no.
     pub deflate: Option<Deflate>,
+    /// Bytes of memory that all connections may hold which keep context between compressed messages
+    /// ([`Deflate::takeover`], some 371 KiB each); beyond it a handshake is answered without
+    /// takeover. Default 256 MiB.
+    pub takeover_memory: usize,
     /// The Server field of responses; `None` leaves it out. Default `oneport`.
     pub server_field: Option<String>,
     /// Send a Date field (RFC 9110 §6.6.1)? Default yes.
@@ -125,6 +129,7 @@ impl Default for Config {
             low_water: 16 * 1024,
             hard_limit: 1024 * 1024,
             deflate: None,
+            takeover_memory: 256 * 1024 * 1024,
             // [9110-10.2.4-1]
             server_field: Some("oneport".to_string()),
             date_field: true,

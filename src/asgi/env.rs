@@ -20,6 +20,7 @@ use crate::http::date::Prefab;
 use crate::http::head::FieldSpan;
 use crate::http::recent::Recent;
 use crate::ws::deflate::Engines;
+use crate::ws::takeover::TakeoverMemory;
 
 /// What is the same for every connection of a worker in one round of its loop.
 pub struct Round {
@@ -31,6 +32,8 @@ pub struct Round {
     pub config: Arc<Config>,
     /// The prefabricated beginning of a response.
     pub prefab: Prefab,
+    /// The memory of all connections that keep context between compressed messages.
+    pub takeover: TakeoverMemory,
     /// What the lifespan set.
     pub state: State,
     /// The worker's mailbox, for handles.

@@ -19,6 +19,7 @@ use crate::conn::record::{Cause, Deadline};
 use crate::conn::{Compression, Connection, Loan, Turn};
 use crate::http::date::Prefab;
 use crate::ws::mask::Keys;
+use crate::ws::takeover::TakeoverMemory;
 use crate::ws::{self};
 
 /// Bytes read at once.
@@ -202,6 +203,7 @@ impl Engine {
             now: Moment::at(Duration::ZERO),
             random: 0,
             prefab: Prefab::new(None, false),
+            takeover: TakeoverMemory::default(),
             state: State::default(),
             mailbox: Arc::new(NoMailbox),
             groups: Groups::default(),

@@ -23,6 +23,7 @@ use crate::ws::frame::Opcode;
 use crate::ws::handshake::Accept;
 use crate::ws::mask::Keys;
 use crate::ws::receiver::{Arrived, Incoming, Limits, Receiver};
+use crate::ws::takeover::Permit;
 use crate::ws::{Error, close};
 
 /// How messages are compressed: what was agreed, and our own settings.
@@ -35,8 +36,6 @@ pub(super) struct WebSocketRole<H> {
     pub(super) side: WebSocketSide,
     pub(super) receiver: Receiver,
     pub(super) heartbeat: Heartbeat,
-    /// When the application's answer to the handshake is due.
-    accept_due: Option<Moment>,
     /// What few have at a time, behind a pointer.
     pub(super) rare: Option<Box<Rare>>,
     /// The second in which control frames are counted, and how many came.
@@ -55,6 +54,8 @@ impl<H> Drop for WebSocketRole<H> {
 /// What few WebSockets have at a time.
 #[derive(Default)]
 pub(super) struct Rare {
+    /// When the application's answer to the handshake is due; it is not looked at behind that.
+    accept_due: Option<Moment>,
     /// When the peer's half of the closing handshake is due.
     close_due: Option<Moment>,
     /// A message or frame of which a part arrived.
@@ -64,6 +65,11 @@ pub(super) struct Rare {
 impl Rare {
     fn is_empty(&self) -> bool {
         self.close_due.is_none() && self.unfinished.is_none()
+    }
+
+    /// The application's answer to the handshake is due.
+    fn for_answer(due: Moment) -> Box<Self> {
+        Box::new(Self { accept_due: Some(due), ..Self::default() })
     }
 }
 
@@ -90,19 +96,23 @@ impl<H> WebSocketRole<H> {
         accept: Accept,
         offered: impl Iterator<Item = &'v [u8]>,
         compression: Option<Compression>,
+        permit: Option<Permit>,
         path: u16,
         env: &Env<'_>,
     ) -> Self {
         let now = env.round.now;
         let agreed = compression.map(|(agreed, _)| agreed);
         let deflater = compression.map(|(agreed, settings)| Deflater::new(agreed.server, settings));
+        let mut inflater = agreed.map(|a| Box::new(Inflater::new(a.client)));
+        if let Some(inflater) = &mut inflater {
+            inflater.hold(permit);
+        }
         Self {
             handler: Some(handler),
             side: WebSocketSide::new(accept, offered, agreed, deflater),
-            receiver: Receiver::of_server(agreed.map(|a| Box::new(Inflater::new(a.client)))),
+            receiver: Receiver::of_server(inflater),
             heartbeat: Heartbeat::default(),
-            accept_due: env.round.config.answer_due(now),
-            rare: None,
+            rare: env.round.config.answer_due(now).map(Rare::for_answer),
             control: (now, 0),
             path,
         }
@@ -122,7 +132,6 @@ impl<H> WebSocketRole<H> {
             side: WebSocketSide::of_client(keys, deflater),
             receiver: Receiver::of_client(agreed.map(|a| Box::new(Inflater::new(a.server)))),
             heartbeat: Heartbeat::begin(env.round.now, &env.round.config, env.round.random),
-            accept_due: None,
             rare: None,
             control: (env.round.now, 0),
             path: u16::MAX,
@@ -178,6 +187,10 @@ impl<H> WebSocketRole<H> {
         self.rare.get_or_insert_default()
     }
 
+    fn accept_due(&self) -> Option<Moment> {
+        self.rare.as_ref().and_then(|rare| rare.accept_due)
+    }
+
     fn close_due(&self) -> Option<Moment> {
         self.rare.as_ref().and_then(|rare| rare.close_due)
     }
@@ -191,7 +204,7 @@ impl<H> WebSocketRole<H> {
         // While we do not read nothing can come: what the peer is late with stands still.
         let beat = self.heartbeat.due().filter(|_| !unread);
         let unfinished = self.unfinished().map(Unfinished::due).filter(|_| !unread);
-        let accept = self.accept_due.filter(|_| self.is_unanswered());
+        let accept = self.accept_due().filter(|_| self.is_unanswered());
         [beat, unfinished, accept, self.close_due(), self.side.context_deadline()]
             .into_iter()
             .flatten()
@@ -625,6 +638,7 @@ impl<H: Handler> Connection<H> {
             Heartbeat::begin(turn.env.round.now, &turn.env.round.config, turn.env.round.random);
         if let Some(role) = self.websocket() {
             role.heartbeat = heartbeat;
+            role.rare = None;
         }
         self.trace(turn, &Trace::WebSocketOpened);
     }
@@ -656,7 +670,8 @@ impl<H: Handler> Connection<H> {
             order::WebSocket::CloseSent if role.close_due().is_none() => {
                 let due = turn.env.round.now + turn.env.round.config.close_timeout;
                 // Nothing but the peer's Close is awaited from now on.
-                role.rare = Some(Box::new(Rare { close_due: Some(due), unfinished: None }));
+                role.rare().close_due = Some(due);
+                role.forget_unfinished();
                 role.heartbeat.stop();
                 let code = role.side.sent_code();
                 self.trace(turn, &Trace::CloseSent { code: on_the_wire(code) });
@@ -727,7 +742,7 @@ impl<H: Handler> Connection<H> {
         {
             deflater.forget();
         }
-        if role.accept_due.is_some_and(|due| now >= due) && role.is_unanswered() {
+        if role.accept_due().is_some_and(|due| now >= due) && role.is_unanswered() {
             let timeout = turn.env.round.config.response_timeout;
             turn.env
                 .log(Kind::Handler, format_args!("{NO_ANSWER}: response_timeout is {timeout:?}"));

@@ -21,6 +21,7 @@ use crate::asgi::handle::Mailbox;
 use crate::asgi::{App, Config, Groups, State};
 use crate::conn::record::Record;
 use crate::http::sender;
+use crate::ws::takeover::TakeoverMemory;
 
 /// A server for one application, to be configured.
 ///
@@ -181,6 +182,8 @@ impl<A: App> Server<A> {
         shutdown_grace: Duration;
         /// See [`Config::shutdown_code`].
         shutdown_code: u16;
+        /// See [`Config::takeover_memory`].
+        takeover_memory: usize;
         /// See [`Config::date_field`].
         date_field: bool;
     }
@@ -286,7 +289,9 @@ impl<A: App> Bound<A> {
         let (_app, _on_closed) = (Guarded::new(Arc::clone(&app)), Guarded::new(on_closed.clone()));
         let on_ready = Guarded::new(on_ready);
         warn_of_few_descriptors();
-        let common = Common { app, config: Arc::new(config), groups, stats, on_closed };
+        let takeover = TakeoverMemory::default();
+        let config = Arc::new(config);
+        let common = Common { app, config, groups, stats, takeover, on_closed };
         let mut parts = Vec::new();
         for listener in listeners {
             let (world, waker) =

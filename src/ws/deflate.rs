@@ -26,6 +26,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 use super::error::Error;
 use super::extension::{Deflate, Direction};
+use super::takeover::Permit;
 use crate::bytes::gather::{Gather, Rest};
 use crate::bytes::pool::Pool;
 
@@ -115,6 +116,8 @@ pub struct Inflater {
     window: usize,
     /// A message of which a part is inflated.
     stopped: Option<Box<Stopped>>,
+    /// The connection's part of the server's memory for takeover.
+    permit: Option<Permit>,
 }
 
 /// Where inflating stopped inside a message.
@@ -133,7 +136,12 @@ impl Inflater {
     pub fn new(peer: Direction) -> Self {
         // Encoders that are told 8 use 9 and look back that far: zlib has always done so.
         let window = 1 << peer.window_bits.max(9);
-        Self { history: peer.takeover.then(Vec::new), window, stopped: None }
+        Self { history: peer.takeover.then(Vec::new), window, stopped: None, permit: None }
+    }
+
+    /// As long as it lives, the connection has this part of the server's memory for takeover.
+    pub fn hold(&mut self, permit: Option<Permit>) {
+        self.permit = permit;
     }
 
     /// Inflates a message into `plain`, which may hold at most `limit` bytes in the end.
@@ -179,7 +187,12 @@ impl Inflater {
                 let window = self.look_back(plain.filled());
                 engine.set_dictionary(&window).map_err(|_| Error::InvalidDeflate)?;
             }
-            if read == all && (piece.stream_ended || piece.room_left) {
+            // A final block at the end of the payload ends the message, too.
+            let is_whole = read == payload.len() && piece.stream_ended;
+            if is_whole || (read == all && piece.room_left && !piece.stream_ended) {
+                if !is_whole && !is_between_blocks(&mut engine) {
+                    return Err(Error::InvalidDeflate);
+                }
                 break;
             }
             if !goes_on(piece.read + piece.written) {
@@ -284,6 +297,19 @@ fn inflate_piece(
     }
     let stream_ended = matches!(status, Status::StreamEnd);
     Ok(Piece { read, written, stream_ended, room_left: written < room_len })
+}
+
+/// RFC 7692 §7.2.2: with the four bytes put back, a payload ends with an empty block that is not
+/// compressed. If the payload was cut, they are read as something else, and the engine is in the
+/// middle of a block now. So it is shown a last block without content: it must take all of it as
+/// that, and end.
+fn is_between_blocks(engine: &mut Decompress) -> bool {
+    const LAST_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
+    let (read, written) = (engine.total_in(), engine.total_out());
+    let status = engine.decompress(&LAST_BLOCK, &mut [0; 64], FlushDecompress::Sync);
+    matches!(status, Ok(Status::StreamEnd))
+        && engine.total_in() - read == LAST_BLOCK.len() as u64
+        && engine.total_out() == written
 }
 
 /// Lets an engine that was stopped in the middle come to the end of its message; the output is
@@ -631,5 +657,29 @@ mod tests {
         // Final blocks without end: each would cost a window.
         assert_eq!(pair.unpack(&b"\x03\x00".repeat(1000), 1000), Err(Error::InvalidDeflate));
         assert_eq!(pair.unpack(&b"\x03\x00".repeat(3), 1000), Ok(Vec::new()));
+    }
+
+    /// RFC 7692 §7.2.2: what is put back behind a payload that was cut stands in the middle of a block.
+    #[test]
+    fn a_payload_that_was_cut_is_no_message() {
+        let mut pair = Pair::new(false, 15);
+        let text = "over and over and over again, and once more. ".repeat(5);
+        let packed = pair.pack(text.as_bytes()).unwrap();
+        assert_eq!(pair.unpack(&packed, 10_000).as_deref(), Ok(text.as_bytes()));
+        let mut short = Vec::new();
+        for cut in 1..packed.len() {
+            if let Ok(plain) = pair.unpack(&packed[..cut], 10_000) {
+                short.push((cut, plain));
+            }
+        }
+        assert!(short.is_empty(), "of {} bytes: {short:?}", packed.len());
+        // A last block without the byte that RFC 7692 §7.2.3.4 puts behind it, and with it.
+        for whole in
+            [b"\xf3\x48\xcd\xc9\xc9\x07\x00".as_slice(), b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"]
+        {
+            assert_eq!(pair.unpack(whole, 10_000).as_deref(), Ok(&b"Hello"[..]), "{whole:x?}");
+        }
+        // An empty message (§7.2.3.6).
+        assert_eq!(pair.unpack(b"\x00", 10), Ok(Vec::new()));
     }
 }

@@ -24,6 +24,7 @@ pub mod handshake;
 pub mod mask;
 pub mod receiver;
 pub mod sender;
+pub mod takeover;
 
 pub use error::Error;
 

@@ -85,6 +85,7 @@ as_server() { # name, spec, flags of the testbed...
   shift 2
   rm -rf "$out"
   mkdir -p "$out"
+  : >"$out/testbed.log"
   "$target/release/examples/testbed" --port 0 "$@" 2>"$out/testbed.log" &
   running+=($!)
   listening "$out/testbed.log"
@@ -105,6 +106,7 @@ as_client() { # name, spec
   rm -rf "$out"
   mkdir -p "$out"
   echo "{\"outdir\": \"$out/report\", $spec, \"exclude-agent-cases\": {}}" >"$out/spec.json"
+  : >"$out/wstest.log"
   "$venv/bin/python" -u "$here/fuzzingserver.py" "$out/spec.json" >"$out/wstest.log" 2>&1 &
   running+=($!)
   listening "$out/wstest.log"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
-use oneport::{App, Config, Deflate};
+use oneport::{App, Config, Deflate, Event, app, handler};
 
 use crate::rig::{Rig, echo_app, frame, publication, upgrade};
 
@@ -448,4 +448,37 @@ fn a_publication_is_compressed_once_for_all_with_the_same_window() {
         sent(&mut rig);
     }
     assert_eq!(rig.kit.deflate.compressions(), before + 1);
+}
+
+#[test]
+fn beyond_the_memory_for_takeover_a_handshake_is_answered_without() {
+    let mut config = oneport::Config::default();
+    config.deflate = Some(Deflate::default().takeover(true));
+    config.takeover_memory = 400 * 1024;
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\nUpgrade: w";
+    let handshake = String::from_utf8(upgrade("/")).unwrap().replacen("Upgrade: w", offer, 1);
+    let app = app(|_| {
+        Some(handler(|event, out| {
+            if let Event::WebSocketConnect = event {
+                out.accept()?;
+            }
+            Ok(())
+        }))
+    });
+    let mut rig = Rig::with_config(app, config);
+    assert!(!rig.answer(handshake.as_bytes()).contains("no_context_takeover"));
+    // As another connection of this server that has room for one.
+    let memory = rig.round.takeover.clone();
+    assert!(memory.reserved() > 300 * 1024);
+    rig.connect();
+    assert_eq!(memory.reserved(), 0, "it comes back");
+    rig.round.config = std::sync::Arc::new({
+        let mut config = (*rig.round.config).clone();
+        config.takeover_memory = 300 * 1024;
+        config
+    });
+    let answer = rig.answer(handshake.as_bytes());
+    assert!(answer.contains("permessage-deflate; server_no_context_takeover"), "{answer}");
+    assert!(answer.contains("client_no_context_takeover"), "{answer}");
+    assert_eq!(memory.reserved(), 0);
 }

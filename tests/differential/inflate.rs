@@ -136,10 +136,24 @@ fn bare(payload: &[u8], history: &[u8], limit: usize) -> Option<Result<Vec<u8>, 
         Ok(_) if engine.total_out() as usize == plain.len() => None,
         Ok(_) => {
             plain.truncate(engine.total_out() as usize);
-            Some(Ok(plain))
+            Some(if ends_with_a_block(&packed, history, &plain) { Ok(plain) } else { Err(()) })
         }
         Err(_) => Some(Err(())),
     }
+}
+
+/// Is there the end of a block at the end? Then a last one may follow, which adds nothing.
+fn ends_with_a_block(packed: &[u8], history: &[u8], plain: &[u8]) -> bool {
+    let mut engine = Decompress::new_with_window_bits(false, 15);
+    if !history.is_empty() {
+        engine.set_dictionary(history).expect("a raw stream takes a dictionary");
+    }
+    let longer = [packed, &[0x01, 0x00, 0x00, 0xff, 0xff]].concat();
+    let mut again = vec![0; plain.len() + 64];
+    let status = engine.decompress(&longer, &mut again, FlushDecompress::Finish);
+    matches!(status, Ok(Status::StreamEnd))
+        && engine.total_in() as usize == longer.len()
+        && engine.total_out() as usize == plain.len()
 }
 
 /// Any bytes as a compressed payload: the same through frames, the limit kept, and what flate2

@@ -203,5 +203,5 @@ fn compressed_payloads_are_read_alike_by_bare_flate2() {
             refused += 1;
         }
     }
-    assert!(messages > 3_000 && refused > 3_000, "{messages} and {refused}");
+    assert!(messages > 2_000 && refused > 3_000, "{messages} and {refused}");
 }

@@ -19,6 +19,7 @@ use oneport::conn::record::Record;
 use oneport::conn::{Addresses, Compression, Connection, Delivered, Loan, Local, Turn};
 use oneport::http::date::Prefab;
 use oneport::ws::mask::Keys;
+use oneport::ws::takeover::TakeoverMemory;
 use oneport::{App, Config, Event, Flow, Groups, LifespanScope, Message, Scope, State};
 
 /// A mailbox that the test empties.
@@ -125,6 +126,7 @@ impl<A: App> Rig<A> {
             random: 42,
             config: Arc::new(config),
             prefab: Prefab::new(None, false),
+            takeover: TakeoverMemory::default(),
             state: State::default(),
             mailbox: shared_mailbox,
             groups,

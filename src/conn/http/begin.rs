@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use super::Exchange;
 use super::response::Ended;
+use crate::asgi::env::Env;
 use crate::asgi::outbox::{HttpSide, Side};
-use crate::asgi::{App, Config, Event, Handler, HttpScope, Outbox, Scope, WebSocketScope};
+use crate::asgi::{App, Event, Handler, HttpScope, Outbox, Scope, WebSocketScope};
 use crate::bytes::utf8;
 use crate::conn::call::{self, Failure};
 use crate::conn::record::Cause;
 use crate::conn::trace::Trace;
-use crate::conn::websocket::WebSocketRole;
+use crate::conn::websocket::{Compression, WebSocketRole};
 use crate::conn::{Connection, Role, SECURE, Turn};
 use crate::http::cycle::Step;
 use crate::http::facts::Fact;
@@ -20,8 +21,9 @@ use crate::http::headers::Headers;
 use crate::http::sender::Request;
 use crate::http::target::{self, Target};
 use crate::http::{Error, Version};
-use crate::ws::extension::{self, Agreed, Deflate};
+use crate::ws::extension::{self, Agreed};
 use crate::ws::handshake;
+use crate::ws::takeover::Permit;
 
 /// What a request asks for.
 struct Asked<'a> {
@@ -316,8 +318,8 @@ impl<H: Handler> Connection<H> {
             Ok(accept) => accept,
             Err(refusal) => return self.refuse_handshake(refusal, turn),
         };
-        let compression = match negotiate(headers, &turn.env.round.config) {
-            Ok(compression) => compression,
+        let (compression, permit) = match negotiate(headers, &turn.env) {
+            Ok(agreed) => agreed,
             // [6455-9.1-1] [6455-4.2.1-7]
             Err(extension::Malformed) => {
                 return self.refuse_handshake(handshake::Refusal::Extensions, turn);
@@ -340,7 +342,7 @@ impl<H: Handler> Connection<H> {
             Ok(Some(handler)) => {
                 let offered = headers.get_all("sec-websocket-protocol");
                 let path = turn.env.kit.paths.number(target.path());
-                WebSocketRole::new(handler, accept, offered, compression, path, &turn.env)
+                WebSocketRole::new(handler, accept, offered, compression, permit, path, &turn.env)
             }
             // [6455-4.2.2-4]
             Ok(None) => return self.answer(404, &[], "not found\n", Cause::NotPersistent, turn),
@@ -396,17 +398,26 @@ fn replace_host(fields: &mut [FieldSpan], head: &[u8], authority: &[u8]) {
     }
 }
 
+/// How messages are compressed, and the memory that was reserved for it.
+type Negotiated = (Option<Compression>, Option<Permit>);
+
 /// RFC 7692 §5.1: what is agreed about compression, if this server was asked to compress. The
 /// grammar of the field is checked also if it was not (RFC 6455 §9.1).
-fn negotiate(
-    headers: Headers<'_>,
-    config: &Config,
-) -> Result<Option<(Agreed, Deflate)>, extension::Malformed> {
-    let offers = headers.get_all("sec-websocket-extensions");
-    let agreed = extension::accept(offers, config.deflate.unwrap_or_default())?;
-    let ours = config.deflate.filter(|_| cfg!(feature = "deflate"));
+fn negotiate(headers: Headers<'_>, env: &Env<'_>) -> Result<Negotiated, extension::Malformed> {
+    let config = &env.round.config;
+    let offers = || headers.get_all("sec-websocket-extensions");
+    let mut agreed = extension::accept(offers(), config.deflate.unwrap_or_default())?;
+    let Some(ours) = config.deflate.filter(|_| cfg!(feature = "deflate")) else {
+        return Ok((None, None));
+    };
+    let reserve = |agreed: &Agreed| env.round.takeover.reserve(agreed, config.takeover_memory);
+    let permit = agreed.as_ref().and_then(reserve);
+    if permit.is_none() {
+        // Too many keep context already.
+        agreed = extension::accept(offers(), ours.takeover(false))?;
+    }
     // [6455-4.2.2-7] [6455-9-1]
-    Ok(agreed.zip(ours))
+    Ok((agreed.map(|agreed| (agreed, ours)), permit))
 }
 
 /// This asks for the WebSocket protocol: is it to be taken at its word?

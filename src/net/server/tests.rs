@@ -126,6 +126,7 @@ fn serve_three() -> Serving {
             config: Arc::new(Config::default()),
             groups: Groups::default(),
             stats: Stats::default(),
+            takeover: Default::default(),
             on_closed: None,
         };
         let (world, mailbox) = parts.remove(0);

@@ -54,6 +54,7 @@ use crate::conn::{Connection, Loan, Turn};
 use crate::groups::{Member, Table};
 use crate::http::date::Prefab;
 use crate::ws::receiver::Target;
+use crate::ws::takeover::TakeoverMemory;
 use pace::Pace;
 use publish::Pass;
 
@@ -234,6 +235,7 @@ pub(crate) struct Common<A> {
     pub(crate) config: Arc<Config>,
     pub(crate) groups: Groups,
     pub(crate) stats: Stats,
+    pub(crate) takeover: TakeoverMemory,
     pub(crate) on_closed: Option<OnClosed>,
 }
 
@@ -307,6 +309,7 @@ impl<W: World, A: App> Worker<W, A> {
             now: world.now(),
             random: world.random(),
             prefab,
+            takeover: common.takeover.clone(),
             state: State::default(),
             mailbox: Arc::clone(&mailbox) as Arc<dyn Mailbox>,
             groups: common.groups.clone(),

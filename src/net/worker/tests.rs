@@ -160,6 +160,7 @@ fn run(waiting: Vec<io::Result<SimStream>>, script: Vec<Step>) -> (Vec<Option<Du
         config: Arc::new(Config { server_field: None, date_field: false, ..Config::default() }),
         groups: Groups::default(),
         stats: Stats::default(),
+        takeover: Default::default(),
         on_closed: None,
     };
     let world = SimWorld {

@@ -105,6 +105,7 @@ impl Sim {
             config: Arc::new(config),
             groups: Groups::default(),
             stats: Stats::default(),
+            takeover: Default::default(),
             on_closed: None,
         };
         let woken = Arc::new(WakeFlag(std::sync::Mutex::new(false)));
