@@ -48,7 +48,7 @@ impl Budget {
 
     /// Counts work that was done, or is about to be.
     #[inline(always)]
-    pub fn spend(&mut self, units: usize, clock: &mut Option<&mut dyn Clock>) {
+    pub fn spend(&mut self, units: usize, clock: Option<&mut dyn Clock>) {
         if units < self.quantum {
             self.quantum -= units;
         } else {
@@ -57,7 +57,7 @@ impl Budget {
     }
 
     #[cold]
-    fn next_quantum(&mut self, units: usize, clock: &mut Option<&mut dyn Clock>) {
+    fn next_quantum(&mut self, units: usize, clock: Option<&mut dyn Clock>) {
         let left = (self.quantum + self.rest).saturating_sub(units);
         let late = match (self.until, clock) {
             (Some(until), Some(clock)) => clock.now() >= until,
@@ -76,14 +76,14 @@ impl Budget {
 
     /// As [`Budget::callbacks`], behind a run that has used up all of them.
     #[cold]
-    pub fn next_callbacks(&mut self, clock: &mut Option<&mut dyn Clock>) -> usize {
+    pub fn next_callbacks(&mut self, clock: Option<&mut dyn Clock>) -> usize {
         self.next_quantum(self.quantum, clock);
         self.callbacks()
     }
 
     /// So many callbacks are left of those that [`Budget::callbacks`] said.
     #[inline(always)]
-    pub fn set_callbacks(&mut self, left: usize, clock: &mut Option<&mut dyn Clock>) {
+    pub fn set_callbacks(&mut self, left: usize, clock: Option<&mut dyn Clock>) {
         if left > 0 {
             self.quantum = self.quantum.min(left * CALLBACK);
         } else {
@@ -132,14 +132,14 @@ mod tests {
             let mut budget = Budget::default();
             let mut spent = 0;
             while !budget.is_spent() {
-                budget.spend(size, &mut None);
+                budget.spend(size, None);
                 spent += size;
                 assert_eq!(budget.spent(), spent.min(TURN));
             }
             assert!((TURN..TURN + size).contains(&spent), "{size}");
         }
         let mut budget = Budget::default();
-        budget.spend(usize::MAX, &mut None);
+        budget.spend(usize::MAX, None);
         assert!(budget.is_spent());
     }
 
@@ -149,7 +149,7 @@ mod tests {
         let mut budget = Budget::new(Some(Moment::at(Duration::from_secs(3))));
         let mut callbacks = 0;
         while !budget.is_spent() {
-            budget.spend(CALLBACK, &mut Some(&mut clock));
+            budget.spend(CALLBACK, Some(&mut clock));
             callbacks += 1;
         }
         assert_eq!((callbacks, clock.0), (48, 3));

@@ -9,7 +9,7 @@ use super::http::ending::NO_ANSWER;
 use super::record::{Cause, Deadline};
 use super::trace::Trace;
 use super::unfinished::Unfinished;
-use super::{Connection, Phase, Role, Turn};
+use super::{Connection, Phase, Role, Turn, reborrow};
 use crate::asgi::env::Env;
 use crate::asgi::log_limit::Kind;
 use crate::asgi::outbox::{Side, WebSocketSide};
@@ -336,12 +336,12 @@ impl<H: Handler> Connection<H> {
                     break;
                 }
                 if left == 0 {
-                    left = turn.budget.next_callbacks(&mut turn.clock);
+                    left = turn.budget.next_callbacks(reborrow(&mut turn.clock));
                 }
             }
             true
         });
-        turn.budget.set_callbacks(left, &mut turn.clock);
+        turn.budget.set_callbacks(left, reborrow(&mut turn.clock));
         if let Ok(true) = goes_on {
             return Told { used, as_before: out.holds_nothing() };
         }
@@ -428,7 +428,7 @@ impl<H: Handler> Connection<H> {
             let limits = limits(&turn.env.round.config);
             let (budget, clock) = (&mut *turn.budget, &mut turn.clock);
             let mut goes_on = |bytes| {
-                budget.spend(bytes, clock);
+                budget.spend(bytes, reborrow(clock));
                 !budget.is_spent()
             };
             let engines = &mut turn.env.kit.deflate;
