@@ -14,6 +14,7 @@ from deaf import deaf
 from drain import drain
 from figures import Table
 from mixed import mixed
+from neighbours import neighbours
 from resets import resets
 from scarce import scarce
 from slow import slow
@@ -26,7 +27,7 @@ def main():
     arguments = parser.parse_args()
     faults = {
         "slow": slow, "deaf": deaf, "crowd": crowd, "scarce": scarce, "resets": resets,
-        "drain": drain, "mixed": lambda table: mixed(table, arguments.seconds),
+        "drain": drain, "neighbours": neighbours, "mixed": lambda table: mixed(table, arguments.seconds),
     }  # fmt: skip
     unknown = set(arguments.faults) - set(faults)
     if unknown:
