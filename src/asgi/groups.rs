@@ -335,3 +335,54 @@ impl Delivery {
         self.0.pending.load(Ordering::Acquire) == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps what is posted.
+    #[derive(Default)]
+    struct Kept(std::sync::Mutex<Vec<Command>>);
+
+    impl Mailbox for Kept {
+        fn post(&self, command: Command) {
+            self.0.lock().unwrap().push(command);
+        }
+    }
+
+    #[test]
+    fn a_publication_is_posted_where_members_are_and_refused_where_too_much_waits() {
+        let groups = Groups::default();
+        let boxes = [Arc::new(Kept::default()), Arc::new(Kept::default())];
+        groups.connect(boxes.iter().map(|kept| Arc::clone(kept) as Arc<dyn Mailbox>).collect());
+        let waiting = || boxes.each_ref().map(|kept| kept.0.lock().unwrap().len());
+        // Nobody is there: nothing is posted, nothing waits.
+        for _ in 0..10_000 {
+            assert!(groups.publish("a", "x").is_complete());
+        }
+        assert_eq!(waiting(), [0, 0]);
+        let mailbox = Arc::clone(&boxes[1]) as Arc<dyn Mailbox>;
+        let branch = groups.branch(&mailbox).unwrap();
+        branch.expects("a");
+        // One of any size is always taken.
+        let large = "x".repeat(2 * MOST_WAITING);
+        let first = groups.publish("a", &*large);
+        assert_eq!((waiting(), first.refused(), first.is_complete()), ([0, 1], 0, false));
+        let second = groups.publish("a", "y");
+        assert_eq!((waiting(), second.refused(), second.is_complete()), ([0, 1], 1, true));
+        assert_eq!(groups.publish("b", "y").refused(), 0, "nobody is in that group");
+        // When the worker has done its part, there is room again.
+        boxes[1].0.lock().unwrap().clear();
+        assert!(first.is_complete());
+        let mut taken = 0;
+        while groups.publish("a", "z").refused() == 0 {
+            taken += 1;
+        }
+        assert_eq!(waiting(), [0, taken]);
+        assert!(taken > 100_000 && taken < 140_000, "{taken}");
+        branch.vanished("a");
+        boxes[1].0.lock().unwrap().clear();
+        groups.publish("a", "x");
+        assert_eq!(waiting(), [0, 0]);
+    }
+}

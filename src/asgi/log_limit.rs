@@ -46,9 +46,10 @@ impl LogLimit {
         Some(std::mem::take(&mut self.held))
     }
 
-    /// When the count of what was held back is due, if nothing else is logged.
+    /// When the count of what was held back is due, if nothing else is logged. The next line that may
+    /// be logged has the count, and says more: so it has as much time again to come.
     pub fn deadline(&self) -> Option<Moment> {
-        self.began.filter(|_| self.held > 0).map(|began| began + self.every)
+        self.began.filter(|_| self.held > 0).map(|began| began + self.every * 2)
     }
 
     /// The count of what was held back, if it is due. It counts as a line.
@@ -202,12 +203,12 @@ mod tests {
         for n in 1..=100 {
             assert_eq!(limit.allow(at(n)), None);
         }
-        assert_eq!(limit.deadline(), Some(at(10_000)));
-        assert_eq!(limit.overdue(at(9_999)), None);
-        assert_eq!(limit.overdue(at(10_000)), Some(100));
-        assert_eq!((limit.overdue(at(30_000)), limit.deadline()), (None, None));
-        assert_eq!(limit.allow(at(10_001)), None, "that was a line of this time");
-        assert_eq!(limit.allow(at(20_000)), Some(1));
+        assert_eq!(limit.deadline(), Some(at(20_000)));
+        assert_eq!(limit.overdue(at(19_999)), None);
+        assert_eq!(limit.overdue(at(20_000)), Some(100));
+        assert_eq!((limit.overdue(at(60_000)), limit.deadline()), (None, None));
+        assert_eq!(limit.allow(at(20_001)), None, "that was a line of this time");
+        assert_eq!(limit.allow(at(30_000)), Some(1));
     }
 
     #[test]
@@ -218,12 +219,12 @@ mod tests {
         }
         assert_eq!(limits.deadline(), None);
         assert_eq!(limits.allow(Kind::Accept, at(1)), None);
-        assert_eq!(limits.deadline(), Some(at(10_000)));
+        assert_eq!(limits.deadline(), Some(at(20_000)));
         assert_eq!(limits.allow(Kind::SlowHandler, at(2)), None);
-        assert_eq!(limits.deadline(), Some(at(1000)));
-        limits.tidy(at(1000));
-        assert_eq!(limits.deadline(), Some(at(10_000)));
-        limits.tidy(at(10_000));
+        assert_eq!(limits.deadline(), Some(at(2000)));
+        limits.tidy(at(2000));
+        assert_eq!(limits.deadline(), Some(at(20_000)));
+        limits.tidy(at(20_000));
         assert_eq!(limits.deadline(), None);
     }
 }

@@ -175,3 +175,32 @@ impl std::fmt::Display for Record {
         write!(f, ", {} B in, {} B out, {} B queued", self.received, self.sent, self.queued)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_http_connection_cites_no_rule_of_websocket() {
+        let causes = [
+            Cause::PeerClosed,
+            Cause::PeerVanished,
+            Cause::NotPersistent,
+            Cause::AppClosed,
+            Cause::HandlerFailed,
+            Cause::RequestRefused(http::Error::Target),
+            Cause::DeadlinePassed(Deadline::Idle),
+            Cause::DeadlinePassed(Deadline::Response),
+            Cause::DeadlinePassed(Deadline::Write),
+            Cause::Overrun,
+            Cause::BodyUnread,
+            Cause::Load,
+            Cause::Network(io::ErrorKind::BrokenPipe),
+            Cause::Shutdown,
+        ];
+        for cause in causes {
+            assert!(!cause.clause(false).contains("6455"), "{cause:?}");
+        }
+        assert_eq!(Cause::Shutdown.clause(true), "RFC 6455 §7.4.1");
+    }
+}

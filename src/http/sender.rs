@@ -566,9 +566,9 @@ fn is_plain(fields: &[Field<'_>]) -> bool {
 }
 
 #[inline]
-/// May this be the value of a field?
+/// May this be the value of a field? White space around it is no part of one.
 pub fn is_value(value: &[u8]) -> bool {
-    ascii::is_field_value(value)
+    ascii::is_field_value(value) && ascii::trim_ows(value).len() == value.len()
 }
 
 fn check_value(value: &[u8]) -> Result<(), Invalid> {

@@ -352,3 +352,27 @@ fn a_handler_that_is_dropped_with_a_panic_does_not_hurt_the_worker() {
         assert!(rig.answer(GET).ends_with("ok"));
     }
 }
+
+/// However often a thread asks, one request of a kind waits in the mailbox.
+#[test]
+fn what_handles_ask_for_without_end_waits_once() {
+    let (app, handles) = deferring();
+    let mut rig = Rig::new(app);
+    rig.feed(GET);
+    let handle = take(&handles);
+    for _ in 0..1000 {
+        handle.resume();
+    }
+    assert_eq!(rig.mail(), 1, "one resume");
+    handle.resume();
+    assert_eq!(rig.mail(), 1, "and one again when that was done");
+    // Far beyond the hard limit: each further send would abort the connection once more.
+    let start = SendEvent::HttpResponseStart { status: 200, headers: &[], trailers: false };
+    handle.send(start).unwrap();
+    handle.send(SendEvent::HttpResponseBody { body: &[b'x'; 3 << 20], more_body: true }).unwrap();
+    for _ in 0..1000 {
+        let refused = handle.send(SendEvent::HttpResponseBody { body: b"y", more_body: true });
+        assert_eq!(refused, Err(SendError::Closed));
+    }
+    assert_eq!(rig.mail(), 3, "two events and one abort");
+}

@@ -1,15 +1,16 @@
 //! Handlers that err, panic, forget to answer, or answer wrongly. The worker serves on.
 
 use std::sync::mpsc;
+use std::time::Duration;
 
 use oneport::{
     AppError, Event, Field, Handle, Invalid, Outbox, Scope, SendError, SendEvent, Server,
 };
 
-use crate::raw::Raw;
+use crate::raw::{CLOSE, Raw, TEXT, close_frame, frame};
 use crate::support::{
-    ASKED, Outcome, Serving, answering, boxed, by_scope, ms, notes, on_events, say, serve,
-    serve_with, take,
+    ASKED, Outcome, Serving, answering, boxed, by_scope, eventually, ms, notes, on_events, say,
+    serve, serve_with, take,
 };
 
 fn start<'a>(headers: &'a [Field<'a>]) -> SendEvent<'a> {
@@ -438,4 +439,47 @@ fn an_invalid_field_is_a_500() {
         assert_eq!(answer.fields_named("before"), [""; 0]);
         assert!(told.next().contains("Invalid"), "{name}: {value}");
     }
+}
+
+#[test]
+fn a_handler_that_holds_its_worker_is_reported_with_its_path() {
+    let server = serve(by_scope(|scope| {
+        let slow = scope.path().starts_with("/slow");
+        boxed(move |event, out| {
+            match event {
+                Event::HttpRequest { more_body: false, .. } => {
+                    if slow {
+                        std::thread::sleep(Duration::from_millis(60));
+                    }
+                    out.respond(200, &[], "done")?;
+                }
+                Event::WebSocketConnect => {
+                    out.accept()?;
+                }
+                Event::WebSocketReceive(_) => std::thread::sleep(Duration::from_millis(60)),
+                _ => {}
+            }
+            Ok(())
+        })
+    }));
+    let mut client = server.raw();
+    client.get("/quick");
+    client.response();
+    client.get("/slow/one");
+    client.response();
+    server.barrier();
+    let log = server.log();
+    let warned: Vec<_> = log.iter().filter(|line| line.contains("held its worker")).collect();
+    assert_eq!(warned.len(), 1, "{log:?}");
+    assert!(warned[0].starts_with("WARN: the handler of /slow/one held"), "{}", warned[0]);
+    drop(client);
+    // One line in a second: the next one is held back, or says how many were.
+    eventually("it may be reported again", || {
+        let mut client = server.raw();
+        client.open("/talk/two");
+        client.send(frame(true, TEXT, b"think"));
+        client.send(close_frame(1000, ""));
+        while client.frame().opcode != CLOSE {}
+        server.log().iter().any(|line| line.contains("the handler of /talk/two held"))
+    });
 }

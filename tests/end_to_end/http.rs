@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use oneport::{Event, Handle, Scope, SendEvent};
+use oneport::{Event, Handle, Scope, SendEvent, ServerError};
 
 use crate::support::{
     agent, answering, boxed, by_scope, on_events, plain, say, serve, serve_with, take,
@@ -403,4 +403,14 @@ fn a_response_has_a_date_and_names_its_server_unless_told_otherwise() {
     let server = serve_with(plain(), |server| server.server_field(None).date_field(false));
     let answer = server.get("/");
     assert_eq!((answer.field("server"), answer.field("date")), (None, None));
+}
+
+#[test]
+fn a_server_field_that_would_split_the_head_is_refused_before_it_listens() {
+    for name in ["x\r\nX-Evil: 1", "x\n", "\0", " x"] {
+        let server = oneport::Server::new(plain());
+        let refused = server.server_field(Some(name)).bind("127.0.0.1:0").unwrap_err();
+        assert!(matches!(refused, ServerError::Config(_)), "{refused}");
+        assert!(refused.to_string().contains("server_field"), "{refused}");
+    }
 }

@@ -127,6 +127,8 @@ enum Fault {
     EndlessTurn,
     /// A pass of publications goes to all members in one round.
     EndlessPass,
+    /// A pass has an entry for each member and publication.
+    ProductOfPass,
     /// The end of a peer is not looked at while the application pauses.
     FinUnseen,
 }

@@ -38,14 +38,12 @@ pub(super) struct Pass {
 
 impl Pass {
     /// Entries that it holds.
-    #[cfg(test)]
     pub(super) fn entries(&self) -> usize {
         let lists: usize = self.by_group.values().map(Vec::capacity).sum();
         self.parcels.capacity() + lists + self.members.capacity() + self.due.capacity()
     }
 
     /// What it has to do.
-    #[cfg(test)]
     pub(super) fn size(&self) -> usize {
         self.parcels.len() + self.members.len()
     }
@@ -105,7 +103,12 @@ impl<W: World, A: App> Worker<W, A> {
             }
         };
         let counts = vec![(0, 0); parcels.len()];
-        Some(Pass { parcels, counts, by_group, members, done: 0, due: Vec::new() })
+        let mut pass = Pass { parcels, counts, by_group, members, done: 0, due: Vec::new() };
+        if self.has(Fault::ProductOfPass) {
+            pass.due.reserve(pass.members.len() * pass.parcels.len());
+        }
+        debug_assert!(pass.entries() <= 4 * pass.size() + 64, "a pass holds no product");
+        Some(pass)
     }
 
     /// Gives a member its publications.

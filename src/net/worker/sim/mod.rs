@@ -161,10 +161,6 @@ impl Sim {
         assert!(lasted <= ROUND_LASTS, "the round lasted {lasted:?}");
         let units = self.worker.pace.units();
         assert!(units <= ROUND + OVERSHOOT, "{units} units of work in a round");
-        if let Some(pass) = &self.worker.pass {
-            let (entries, size) = (pass.entries(), pass.size());
-            assert!(entries <= 4 * size + 64, "{entries} entries for {size}");
-        }
         self.check_lists();
         self.check_deadlines();
         self.check_peers();
@@ -343,6 +339,10 @@ fn a_pass_of_publications_is_cut_into_slices_and_costs_no_product() {
     // 300 members x 200 publications, and one of another group: one round is enough.
     assert_eq!(crowd(300, 200, 1, None), 1);
     assert!(crowd(500, 1, 60_000, None) > 1);
+    let product = catch_unwind(|| crowd(300, 200, 1, Some(Fault::ProductOfPass)));
+    let message = product.expect_err("the fault is found");
+    let message = message.downcast_ref::<&str>().expect("an assertion failed");
+    assert!(message.contains("no product"), "{message}");
     let endless = catch_unwind(|| crowd(500, 1, 60_000, Some(Fault::EndlessPass)));
     let message = endless.expect_err("the fault is found");
     let message = message.downcast_ref::<String>().expect("an assertion failed");
