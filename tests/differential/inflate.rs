@@ -125,6 +125,9 @@ fn through_frames(
 
 /// What bare flate2 makes of it, if no block ends the stream.
 fn bare(payload: &[u8], history: &[u8], limit: usize) -> Option<Result<Vec<u8>, ()>> {
+    if payload.is_empty() {
+        return Some(Ok(Vec::new()));
+    }
     let mut engine = Decompress::new_with_window_bits(false, 15);
     if !history.is_empty() {
         engine.set_dictionary(history).expect("a raw stream takes a dictionary");
