@@ -277,11 +277,22 @@ def test_paths_in_the_scope(wire, target, path, raw_path, query_string):
     assert scope["query_string"] == query_string
 
 
-def test_method_is_in_upper_case(wire):
+def test_method_in_another_case_is_another_method(wire):
+    # RFC 9110 §9.1.
     wire.request("get", "/scope")
     response = wire.response()
-    assert response.status == 200
-    assert json.loads(response.body)["method"] == "GET"
+    assert response.status == 501
+    assert b"case-sensitive" in response.body
+
+
+@pytest.mark.parametrize(
+    "method, path, status", [("POST", "/nope", 404), ("PUT", "/json", 405), ("POST", "/ws", 405)]
+)
+def test_refusal_does_not_invite_the_body(wire, method, path, status):
+    wire.request(method, path, "Content-Length: 5", "Expect: 100-continue")
+    response = wire.response()
+    assert (response.status, response.interim) == (status, [])
+    assert response.get("connection") == "close"
 
 
 # ---- connections ----
