@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use oneport::{App, Delivery, Event, Handle, Message, Scope, SendError};
 
-use crate::raw::{BINARY, Frame, Raw, TEXT, close_frame};
+use crate::raw::{BINARY, Frame, Raw, TEXT, close_frame, frame};
 use crate::support::{
     LIMIT, Serving, answering, boxed, by_scope, eventually, notes, on_events, say, serve,
     serve_with, take, ws,
@@ -470,4 +470,41 @@ fn members_may_come_and_go_while_others_publish() {
     }
     eventually("they are gone", || server.stats.connections() == 1);
     assert_eq!(complete(&server.groups.publish("/room", "alone")), (1, 0));
+}
+
+/// One callback joins more groups than a round has time for: all of them are joined, in order, and
+/// others are served.
+#[test]
+fn very_many_joins_of_one_callback_are_all_done() {
+    const GROUPS: usize = 100_000;
+    let server = serve(by_scope(|_| {
+        boxed(|event, out| {
+            match event {
+                Event::WebSocketConnect => {
+                    out.accept()?;
+                }
+                Event::WebSocketReceive(_) => {
+                    for n in 0..GROUPS {
+                        out.join(&n.to_string())?;
+                    }
+                    out.leave("7")?;
+                    for n in [0, 7, GROUPS - 1] {
+                        out.publish(&n.to_string(), &*n.to_string());
+                    }
+                }
+                Event::HttpRequest { more_body: false, .. } => say(out, "fine")?,
+                _ => {}
+            }
+            Ok(())
+        })
+    }));
+    let mut client = server.raw();
+    client.open("/");
+    client.send(frame(true, TEXT, b"join"));
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(client.frame(), Frame::whole(TEXT, b"0"));
+    assert_eq!(client.frame(), Frame::whole(TEXT, (GROUPS - 1).to_string()));
+    drop(client);
+    eventually("it leaves all of them", || server.stats.connections() == 0);
+    eventually("nothing is posted for them", || server.groups.publish("0", "x").is_complete());
 }

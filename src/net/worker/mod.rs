@@ -75,6 +75,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Newcomers past `max_connections` that are told so; past these they are only closed.
 const REFUSALS: usize = 1024;
 
+/// Joins, leaves and publications that may wait for a later round before sockets are served on.
+const MOST_EFFECTS: usize = 64 * 1024;
 /// What joining, leaving or publishing counts (units).
 const EFFECT_UNITS: usize = 256;
 /// Memberships of connections that ended, cleared before the round's budget is looked at.
@@ -388,11 +390,15 @@ impl<W: World, A: App> Worker<W, A> {
         self.begin_round();
         // Who is on the list now has a turn in this round; who is put on it waits for the next.
         let listed = self.run_again.len();
-        self.take_mail();
-        self.serve_ready();
-        self.accept();
-        self.go_on_ending();
-        self.serve_waiting(listed);
+        // While very much waits that callbacks asked for, none is called that could ask for more:
+        // what is ready stays so.
+        if self.effects.len() <= MOST_EFFECTS {
+            self.take_mail();
+            self.serve_ready();
+            self.accept();
+            self.go_on_ending();
+            self.serve_waiting(listed);
+        }
         self.apply_waiting();
         self.publish();
         self.expire();
