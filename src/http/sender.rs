@@ -565,12 +565,12 @@ fn is_plain(fields: &[Field<'_>]) -> bool {
     !fields.iter().any(|(name, _)| OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)))
 }
 
-#[inline]
 /// May this be the value of a field? White space around it is no part of one.
 pub fn is_value(value: &[u8]) -> bool {
     ascii::is_field_value(value) && ascii::trim_ows(value).len() == value.len()
 }
 
+#[inline]
 fn check_value(value: &[u8]) -> Result<(), Invalid> {
     // [9112-2.2-2] [9112-5.2-1]
     if ascii::is_field_value(value) { Ok(()) } else { Err(Invalid::FieldValue) }

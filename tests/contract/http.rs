@@ -519,3 +519,20 @@ fn the_answer_to_a_head_has_no_length_that_nobody_said() {
         assert!(answer.ends_with("\r\n\r\n"));
     }
 }
+
+/// A method in another case is refused as any other head is: with the rule, whatever the request
+/// before it was, and its body is read away, so that the refusal is not lost with a reset.
+#[test]
+fn a_method_in_another_case_is_refused_as_any_other_head() {
+    let mut rig = Rig::new(crate::rig::echo_app());
+    assert!(rig.answer(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    let answer = rig.answer(b"get / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
+    assert!(answer.contains("case-sensitive"), "{answer}");
+    for framing in ["Content-Length: 5000000", "Transfer-Encoding: chunked", "Content-Length: x"] {
+        let mut rig = Rig::new(crate::rig::echo_app());
+        let request = format!("post / HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n");
+        assert!(rig.answer(request.as_bytes()).starts_with("HTTP/1.1 501 "), "{framing}");
+        assert!(rig.conn().lingers_for_body(), "{framing}");
+    }
+}

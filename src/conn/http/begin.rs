@@ -98,9 +98,6 @@ impl<H: Handler> Connection<H> {
     {
         let (method, raw_target) = (head.method.of(head_bytes), head.target.of(head_bytes));
         let version = head.version;
-        if !known_as_written(method) {
-            return self.refuse(Error::MethodCase, turn);
-        }
         let is_head = method == b"HEAD";
         let framing = framing::decide(version, &head.facts);
         if let Some(role) = self.http() {
@@ -111,6 +108,9 @@ impl<H: Handler> Connection<H> {
                 Err(_) if head.facts.says_body() => role.receiver.begin_unknown_body(),
                 Err(_) => role.receiver.begin_body(Body::Empty),
             }
+        }
+        if !known_as_written(method) {
+            return self.refuse(Error::MethodCase, turn);
         }
         let target = match head.plain_path {
             true if method != b"CONNECT" => Target::Origin { path: raw_target, query: b"" },
