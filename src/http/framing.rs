@@ -7,7 +7,7 @@
 
 use super::error::Error;
 use super::facts::{Fact, Facts};
-use super::head::Version;
+use super::head::{FieldSpan, Version};
 
 /// The body that follows a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +126,23 @@ fn body(facts: &Facts, version: Version) -> Result<Body, Error> {
 fn persists(facts: &Facts, version: Version) -> bool {
     // [9112-9.3-1]
     !facts.has(Fact::Close) && (version == Version::Http11 || facts.has(Fact::KeepAlive))
+}
+
+/// RFC 9112 §6.3 no. 5: a list of equal lengths, or several equal fields, are one valid length, and
+/// the message is used as if it had only that: who
+/// reads its fields is not shown what another reader would have to repair once more.
+#[cold]
+pub fn one_length(fields: &mut Vec<FieldSpan>, head: &[u8]) {
+    let mut first = true;
+    fields.retain_mut(|field| {
+        if field.name.of(head) != b"content-length" {
+            return true;
+        }
+        let value = field.value.of(head);
+        let length = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        field.value.end = field.value.start + length as u32;
+        std::mem::take(&mut first)
+    });
 }
 
 #[cfg(test)]

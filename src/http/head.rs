@@ -35,7 +35,8 @@
 //! ```
 
 use super::error::Error;
-use super::facts::Facts;
+use super::facts::{Fact, Facts};
+use super::framing;
 use crate::bytes::ascii;
 
 /// A range of bytes, relative to the first byte of the head.
@@ -312,8 +313,19 @@ pub(super) fn parse_fields(
     fields.clear();
     let full = bytes.len() >= limits.max_head;
     let within = bytes.len().min(limits.max_head);
-    match field_lines(&mut bytes[..within], &mut at, fields, limits, |_, _| {})? {
-        true => Ok(Some(at)),
+    let mut lengths = Facts::default();
+    let note = |name: &[u8], value: &[u8]| {
+        if name == b"content-length" {
+            lengths.note(name, value);
+        }
+    };
+    match field_lines(&mut bytes[..within], &mut at, fields, limits, note)? {
+        true => {
+            if lengths.has(Fact::SecondLength) && lengths.broken.is_none() {
+                framing::one_length(fields, bytes);
+            }
+            Ok(Some(at))
+        }
         false if full => Err(Error::HeadTooLarge),
         false => Ok(None),
     }

@@ -138,6 +138,14 @@ mod tests {
             let told = Malformed::Fields(limit).to_string();
             assert!(!told.contains("server") && !told.contains("request"), "{told}");
         }
+        for minor in 2..=9 {
+            let text = format!("HTTP/1.{minor} 200 OK\r\n\r\n");
+            assert_eq!(parse_text(&text), Ok(Some((200, 0))), "RFC 9110 §2.5: as 1.1");
+        }
+        for other in ["HTTP/0.9", "HTTP/2.0", "HTTP/3.1", "HTTP/1.10", "HTTP/1.x"] {
+            let text = format!("{other} 200 OK\r\n\r\n");
+            assert_eq!(parse_text(&text), Err(Malformed::StatusLine), "{other}");
+        }
         assert_eq!(parse_text("x"), Err(Malformed::StatusLine), "at the first byte");
         assert_eq!(parse_text(&format!("HTTP/1.{}", "1".repeat(93))), Err(Malformed::StatusLine));
     }

@@ -346,3 +346,19 @@ fn a_refusal_before_the_request_was_read_is_told() {
         other => panic!("{other:?}"),
     }
 }
+
+/// RFC 9112 §6.3 no. 5, as the server reads it of requests.
+#[test]
+fn equal_lengths_of_a_refusal_are_one_field() {
+    for lengths in ["4", "4, 4", "4,4,4", "4\r\nContent-Length: 4", "4\r\nContent-Length: 4, 4"] {
+        let server = scripted(move |mut peer| {
+            peer.head();
+            let head = format!("HTTP/1.1 401 No\r\nContent-Length: {lengths}\r\nX: y\r\n\r\n");
+            peer.write(format!("{head}body and more").as_bytes());
+        });
+        let response = refusal(&server);
+        let fields: Vec<_> = response.fields().collect();
+        assert_eq!(fields, [("content-length", &b"4"[..]), ("x", b"y")], "{lengths}");
+        assert_eq!(response.body(), b"body", "{lengths}");
+    }
+}

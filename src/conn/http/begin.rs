@@ -124,7 +124,7 @@ impl<H: Handler> Connection<H> {
             Err(error) => return self.refuse(error, turn),
         };
         if head.facts.has(Fact::SecondLength) {
-            one_length(&mut turn.env.kit.fields, head_bytes);
+            framing::one_length(&mut turn.env.kit.fields, head_bytes);
         }
         match (target, framing.body) {
             // RFC 9110 §9.3.6: an origin server need not make tunnels; we do not.
@@ -367,23 +367,6 @@ fn is_last(body: Body, rest: &[u8]) -> bool {
         Body::Length(length) => rest.len() as u64 <= length,
         Body::Chunked => false,
     }
-}
-
-/// RFC 9112 §6.3 no. 5: a list of equal lengths, or several equal fields, are one valid length, and
-/// the message is used as if it had only that: the application is not shown what another reader
-/// would have to repair once more.
-#[cold]
-fn one_length(fields: &mut Vec<FieldSpan>, head: &[u8]) {
-    let mut first = true;
-    fields.retain_mut(|field| {
-        if field.name.of(head) != b"content-length" {
-            return true;
-        }
-        let value = field.value.of(head);
-        let length = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        field.value.end = field.value.start + length as u32;
-        std::mem::take(&mut first)
-    });
 }
 
 /// RFC 9112 §3.2.2: "the server MUST ignore the received Host header field (if any) and instead
