@@ -134,12 +134,20 @@ fn bare(payload: &[u8], history: &[u8], limit: usize) -> Option<Result<Vec<u8>, 
     }
     let packed = [payload, &TAIL].concat();
     let mut plain = vec![0; limit + 64];
+    // What the payload says without its tail.
+    let mut alone = Decompress::new_with_window_bits(false, 15);
+    if !history.is_empty() {
+        alone.set_dictionary(history).expect("a raw stream takes a dictionary");
+    }
+    let _ = alone.decompress(payload, &mut plain, FlushDecompress::Sync);
     match engine.decompress(&packed, &mut plain, FlushDecompress::Sync) {
         Ok(Status::StreamEnd) => None,
         Ok(_) if engine.total_out() as usize == plain.len() => None,
         Ok(_) => {
             plain.truncate(engine.total_out() as usize);
-            Some(if ends_with_a_block(&packed, history, &plain) { Ok(plain) } else { Err(()) })
+            let is_whole = engine.total_out() == alone.total_out()
+                && ends_with_a_block(&packed, history, &plain);
+            Some(if is_whole { Ok(plain) } else { Err(()) })
         }
         Err(_) => Some(Err(())),
     }
