@@ -16,23 +16,28 @@ struct Counting;
 thread_local! {
     /// Allocations of this thread: tests run side by side.
     static COUNT: Cell<usize> = const { Cell::new(0) };
+    /// Bytes that this thread asked for and did not give back.
+    static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
 // SAFETY: everything is the system allocator's doing; counting touches no memory of its own.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.with(|count| count.set(count.get() + 1));
+        HELD.with(|held| held.set(held.get() + layout.size() as isize));
         // SAFETY: the caller keeps the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        HELD.with(|held| held.set(held.get() - layout.size() as isize));
         // SAFETY: the caller keeps the contract.
         unsafe { System.dealloc(place, layout) }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         COUNT.with(|count| count.set(count.get() + 1));
+        HELD.with(|held| held.set(held.get() + size as isize - layout.size() as isize));
         // SAFETY: the caller keeps the contract.
         unsafe { System.realloc(place, layout, size) }
     }
@@ -174,4 +179,51 @@ fn a_connection_and_an_upgrade_cost_no_more_than_their_budgets() {
     rig.peer.got.clear();
     let upgraded = allocations(|| _ = rig.feed(&upgrade));
     assert!(upgraded <= budget("upgrade"), "an upgrade: {upgraded}");
+}
+
+/// What is reserved for a connection with context takeover is what it holds: never less, and little
+/// more.
+#[cfg(feature = "deflate")]
+#[test]
+fn context_takeover_costs_what_is_reserved_for_it() {
+    use oneport::Deflate;
+    use oneport::bytes::gather::Gather;
+    use oneport::ws::deflate::{Deflater, Engines, Inflater};
+    use oneport::ws::extension::accept;
+    use oneport::ws::takeover::TakeoverMemory;
+
+    let settings = Deflate::default().takeover(true).threshold(1);
+    let text: Vec<u8> = (0..100_000u32).flat_map(|n| n.to_string().into_bytes()).collect();
+    for bits in [9, 10, 12, 15] {
+        let offer = format!(
+            "permessage-deflate; server_max_window_bits={bits}; client_max_window_bits={bits}"
+        );
+        let ours = settings.window_bits(bits);
+        let agreed = accept([offer.as_bytes()], ours).unwrap().unwrap();
+        assert!(agreed.server.takeover && agreed.client.takeover);
+        assert_eq!((agreed.server.window_bits, agreed.client.window_bits), (bits, bits));
+        let memory = TakeoverMemory::default();
+        let permit = memory.reserve(&agreed, usize::MAX);
+        // What the worker has once is made first.
+        let (mut engines, mut packed, mut plain) =
+            (Engines::default(), vec![0; text.len() + 64], Gather::default());
+        let packed_len = Deflater::new(agreed.server, settings)
+            .deflate(&text, &mut engines, &mut packed)
+            .expect("it shrinks");
+        let payload = packed[..packed_len].to_vec();
+        Inflater::new(agreed.client)
+            .inflate(&payload, text.len(), &mut engines, &mut plain, &mut |_| true)
+            .unwrap();
+        plain.clear(usize::MAX);
+        let before = HELD.with(Cell::get);
+        let mut deflater = Deflater::new(agreed.server, settings);
+        deflater.deflate(&text, &mut engines, &mut packed).expect("it shrinks");
+        let mut inflater = Inflater::new(agreed.client);
+        inflater.inflate(&payload, text.len(), &mut engines, &mut plain, &mut |_| true).unwrap();
+        let held = usize::try_from(HELD.with(Cell::get) - before).unwrap();
+        let reserved = memory.reserved();
+        assert!(held <= reserved, "{bits} bits: {held} bytes are held, {reserved} reserved");
+        assert!(reserved - held <= 4096, "{bits} bits: {held} bytes are held, {reserved} reserved");
+        drop((permit, deflater, inflater));
+    }
 }

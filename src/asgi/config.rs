@@ -85,7 +85,7 @@ pub struct Config {
     /// Compress WebSocket messages if the client offers to (RFC 7692), and how. Default: no.
     pub deflate: Option<Deflate>,
     /// Bytes of memory that all connections may hold which keep context between compressed messages
-    /// ([`Deflate::takeover`], some 371 KiB each); beyond it a handshake is answered without
+    /// ([`Deflate::takeover`], 404 KiB each with the largest windows); beyond it a handshake is answered without
     /// takeover. Default 256 MiB.
     pub takeover_memory: usize,
     /// The Server field of responses; `None` leaves it out. Default `oneport`.

@@ -69,7 +69,7 @@ impl Deflate {
     /// memory for compression between messages, and all of a worker share one compressor.
     ///
     /// With takeover many small similar messages shrink much further. It costs up to 32 KiB a
-    /// connection for what the peer may refer to, and some 310 KiB for a compressor of its own,
+    /// connection for what the peer may refer to, and 371 KiB for a compressor of its own,
     /// which is given back after 10 s without a message to send.
     ///
     /// Measured with `benches/memory.rs`, 10,000 connections that each exchanged a message of

@@ -454,7 +454,7 @@ fn a_publication_is_compressed_once_for_all_with_the_same_window() {
 fn beyond_the_memory_for_takeover_a_handshake_is_answered_without() {
     let mut config = oneport::Config::default();
     config.deflate = Some(Deflate::default().takeover(true));
-    config.takeover_memory = 400 * 1024;
+    config.takeover_memory = 410 * 1024;
     let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\nUpgrade: w";
     let handshake = String::from_utf8(upgrade("/")).unwrap().replacen("Upgrade: w", offer, 1);
     let app = app(|_| {
