@@ -36,14 +36,16 @@ fn main() -> Result<(), oneport::ServerError> {
                     }
                     Ok(())
                 })),
-                ("POST", "/reset") => Some(boxed(move |event, out| {
-                    if let Event::HttpRequest { more_body: false, .. } = event {
-                        count.store(0, SeqCst);
-                        out.publish("count", "0");
-                        out.respond(303, &[(b"location", b"/")], "")?;
-                    }
-                    Ok(())
-                })),
+                ("POST", "/reset") if own_pages.allows_http(http) => {
+                    Some(boxed(move |event, out| {
+                        if let Event::HttpRequest { more_body: false, .. } = event {
+                            count.store(0, SeqCst);
+                            out.publish("count", "0");
+                            out.respond(303, &[(b"location", b"/")], "")?;
+                        }
+                        Ok(())
+                    }))
+                }
                 ("GET", "/later") => Some(boxed(|event, out| {
                     if let Event::HttpRequest { more_body: false, .. } = event {
                         let handle = out.handle();
@@ -55,7 +57,7 @@ fn main() -> Result<(), oneport::ServerError> {
                     }
                     Ok(())
                 })),
-                _ => None, // 404
+                _ => None, // 404, also for a form on the page of another site
             },
             Scope::WebSocket(ws) if ws.path == "/count" && own_pages.allows(ws) => {
                 Some(boxed(move |event, out| {

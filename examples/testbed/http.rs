@@ -1,5 +1,6 @@
 //! The pages: one variant each, so that a page costs no box.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ pub(crate) enum Page {
     Trailers,
     Hints,
     Slow { ms: u64 },
-    File(Option<Box<str>>),
+    File(Box<Path>),
+    NoFile,
     Events { left: u64, next: u64, ms: u64 },
     Document(Box<str>),
     Disconnects,
@@ -100,7 +102,7 @@ pub(crate) fn route(scope: &HttpScope<'_>) -> Page {
         "/trailers" => Page::Trailers,
         "/hints" => Page::Hints,
         "/slow" => Page::Slow { ms: query_number(query, "ms", 100) },
-        "/file" => Page::File(query_value(query, "name").map(String::into_boxed_str)),
+        "/file" => file_named(query_value(query, "name")).map_or(Page::NoFile, Page::File),
         "/events" => Page::Events {
             left: query_number(query, "n", 3),
             next: 1,
@@ -163,7 +165,10 @@ impl Page {
             (Page::Echo(echo), event) => return echo.receive(event, out),
             // A refusal needs no body: given at the first event, it does not invite one.
             (
-                page @ (Page::NotFound | Page::UpgradeRequired | Page::MethodNotAllowed(_)),
+                page @ (Page::NotFound
+                | Page::NoFile
+                | Page::UpgradeRequired
+                | Page::MethodNotAllowed(_)),
                 Event::HttpRequest { .. },
             )
             | (page, Event::HttpRequest { more_body: false, .. }) => return page.answer(out),
@@ -201,7 +206,7 @@ impl Page {
                 })?;
                 return Ok(());
             }
-            Page::File(name) => return file(name.take(), out),
+            Page::File(path) => return file(path, out),
             Page::Events { left, next, ms } => {
                 out.send(SendEvent::HttpResponseStart {
                     status: 200,
@@ -234,6 +239,7 @@ impl Page {
             }
             Page::Nothing => return Ok(()),
             Page::NotFound => out.respond(404, &[TEXT], b"not found\n")?,
+            Page::NoFile => out.respond(404, &[TEXT], b"no such file\n")?,
             Page::UpgradeRequired => out.respond(
                 426,
                 &[TEXT, (b"upgrade", b"websocket")],
@@ -349,26 +355,28 @@ fn events(left: &mut u64, next: &mut u64, ms: u64, out: &mut Outbox<'_>) -> Resu
     Ok(())
 }
 
-/// A file of the folder; the server reads it, we only name it.
-fn file(name: Option<Box<str>>, out: &mut Outbox<'_>) -> Result<(), AppError> {
-    let name = name.unwrap_or_default();
-    let safe = !name.is_empty()
-        && !name.starts_with('.')
-        && !name.contains(['/', '\\', '\0', ':'])
-        && name.is_ascii();
-    let path = files().join(if safe { &*name } else { ".none" });
-    let Some(metadata) = path.metadata().ok().filter(|file| safe && file.is_file()) else {
-        out.respond(404, &[TEXT], b"no such file\n")?;
-        return Ok(());
-    };
-    let content_type: &[u8] =
-        if name.ends_with(".txt") { b"text/plain" } else { b"application/octet-stream" };
-    let length = metadata.len().to_string();
+/// The path of a file of the folder, if there is one of this name.
+fn file_named(name: Option<String>) -> Option<Box<Path>> {
+    let name = name.filter(|name| {
+        !name.is_empty()
+            && !name.starts_with('.')
+            && !name.contains(['/', '\\', '\0', ':'])
+            && name.is_ascii()
+    })?;
+    let path = files().join(name);
+    path.is_file().then(|| path.into_boxed_path())
+}
+
+/// The server reads the file, we only name it.
+fn file(path: &Path, out: &mut Outbox<'_>) -> Result<(), AppError> {
+    let is_text = path.extension().is_some_and(|extension| extension == "txt");
+    let content_type: &[u8] = if is_text { b"text/plain" } else { b"application/octet-stream" };
+    let length = path.metadata()?.len().to_string();
     out.send(SendEvent::HttpResponseStart {
         status: 200,
         headers: &[(b"content-type", content_type), (b"content-length", length.as_bytes())],
         trailers: false,
     })?;
-    out.send(SendEvent::HttpResponsePathsend { path: &path })?;
+    out.send(SendEvent::HttpResponsePathsend { path })?;
     Ok(())
 }
